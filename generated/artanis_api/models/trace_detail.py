@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.feedback import Feedback
+    from ..models.span import Span
+
+
+T = TypeVar("T", bound="TraceDetail")
+
+
+@_attrs_define
+class TraceDetail:
+    """A trace with its spans and what reviewers made of them.
+
+    Attributes:
+        id (str): Id of the trace, a UUID.
+        status (str): State of the run. `completed` is the only value that the documentation shows; no list of values is
+            published, so expect others.
+        metadata (Any): A free-form JSON object, or null.
+        created_at (datetime.datetime): When the run started, in UTC.
+        updated_at (datetime.datetime): When the run was last changed, in UTC. A review does NOT move it: in the
+            documented sample the feedback is newer than this. It cannot be used to skip traces that may have been reviewed
+            since.
+        spans (list[Span]): One per pipeline step that ran; `parentSpanId` makes them a tree.
+        feedback (list[Feedback]): Comments of reviewers, each on one span.
+    """
+
+    id: str
+    status: str
+    metadata: Any
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    spans: list[Span]
+    feedback: list[Feedback]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        status = self.status
+
+        metadata = self.metadata
+
+        created_at = self.created_at.isoformat()
+
+        updated_at = self.updated_at.isoformat()
+
+        spans = []
+        for spans_item_data in self.spans:
+            spans_item = spans_item_data.to_dict()
+            spans.append(spans_item)
+
+        feedback = []
+        for feedback_item_data in self.feedback:
+            feedback_item = feedback_item_data.to_dict()
+            feedback.append(feedback_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "status": status,
+                "metadata": metadata,
+                "createdAt": created_at,
+                "updatedAt": updated_at,
+                "spans": spans,
+                "feedback": feedback,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.feedback import Feedback  # noqa: PLC0415
+        from ..models.span import Span  # noqa: PLC0415
+
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        status = d.pop("status")
+
+        metadata = d.pop("metadata")
+
+        created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
+
+        updated_at = datetime.datetime.fromisoformat(d.pop("updatedAt"))
+
+        spans = []
+        _spans = d.pop("spans")
+        for spans_item_data in _spans:
+            spans_item = Span.from_dict(spans_item_data)
+
+            spans.append(spans_item)
+
+        feedback = []
+        _feedback = d.pop("feedback")
+        for feedback_item_data in _feedback:
+            feedback_item = Feedback.from_dict(feedback_item_data)
+
+            feedback.append(feedback_item)
+
+        trace_detail = cls(
+            id=id,
+            status=status,
+            metadata=metadata,
+            created_at=created_at,
+            updated_at=updated_at,
+            spans=spans,
+            feedback=feedback,
+        )
+
+        trace_detail.additional_properties = d
+        return trace_detail
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
