@@ -1,0 +1,66 @@
+# Everything a contributor runs; CI runs the same targets. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPEC ?= openapi.yaml
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types validate generate check-generated unit wheel-test bench build lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Make .venv with the pinned tools (every other target does it by itself)
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Read prompts and reviewed traces from the bundled sandbox (LIVE=1: from Artanis, with your credentials)
+	@$(BIN)/python examples/demo.py $(if $(LIVE),--live)
+
+test: lint types validate check-generated unit wheel-test ## Run every check
+
+lint: setup ## Check style and formatting of what is written by hand
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+
+types: setup ## Check types: mypy --strict on everything, pyright's strict mode on the overlay
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+validate: setup ## Check the contract (SPEC=path for another one than openapi.yaml)
+	@$(BIN)/python scripts/validate.py $(SPEC)
+
+generate: setup ## Make generated/ from openapi.yaml
+	@$(BIN)/python scripts/generate.py
+
+check-generated: setup ## Fail when generated/ is not what openapi.yaml gives
+	@$(BIN)/python scripts/generate.py --check
+
+unit: setup ## Run the tests, with coverage of the overlay
+	$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+
+wheel-test: setup ## Run the tests of the client against the built wheel, in an environment of its own
+	@$(BIN)/python scripts/wheel_test.py
+
+bench: setup ## Measure, as ratios against plain tools
+	@$(BIN)/python benchmarks/bench.py
+
+build: setup ## Build wheel and sdist into dist/, and check them
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
+lock: setup ## Pin the development requirements anew, as pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --group test --extra sandbox $(LOCK_ARGS) -o requirements/test.txt
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra sandbox $(LOCK_ARGS) -c requirements/test.txt -o requirements/dev.txt
+LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+
+clean: ## Return to a fresh clone
+	rm -rf $(VENV) dist build .coverage .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,327 @@
+"""`Artanis`, `AsyncArtanis` and their resources: the calls that most programs need, by name."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from artanis_api import AuthenticatedClient
+from artanis_api.api.prompts import get_prompt, list_prompts
+from artanis_api.api.traces import get_trace, list_traces
+from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
+from artanis_api.types import UNSET, Unset
+
+from ._call import acall, call
+from ._credentials import KeyFunction, Secret, load, one_project
+from ._http import DEFAULT_TIMEOUT, AsyncHttp, Http, Timeout
+
+
+class _Api(AuthenticatedClient):
+    """The generated client on our HTTP layer.
+
+    Its own `with_…` methods would change the client they copy, and a client that it made itself would send no headers.
+    """
+
+    def get_httpx_client(self) -> Any:
+        if self._client is None:
+            raise TypeError("AsyncArtanis runs the asyncio functions; for the sync ones, use Artanis.")
+        return self._client
+
+    def get_async_httpx_client(self) -> Any:
+        if self._async_client is None:
+            raise TypeError("Artanis runs the sync functions; for the asyncio ones, use AsyncArtanis.")
+        return self._async_client
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Use client.with_options(timeout=…, max_retries=…), and the .api of what it returns.")
+
+    with_headers = _refuse
+    with_cookies = _refuse
+    with_timeout = _refuse
+
+
+class _Resource:
+    """Calls on one kind of object; `project` is the client's default."""
+
+    def __init__(self, api: AuthenticatedClient, project: Mapping[str, str]) -> None:
+        self._api = api
+        self._default_project = project
+
+    def _project(self, project_slug: str | None, project_id: str | None) -> Mapping[str, str]:
+        project = one_project(project_slug, project_id, "in the call") or self._default_project
+        if not project:
+            raise ValueError("No project. Pass project_slug or project_id, here or to the client.")
+        return project
+
+
+class Prompts(_Resource):
+    """The prompts of a project (https://docs.artanis.ai/rest-api/prompts)."""
+
+    def list(self, *, project_slug: str | None = None, project_id: str | None = None) -> list[Prompt]:
+        """The active version of every prompt, one per pipeline step.
+
+        Raises:
+            ValueError: No project, here or in the client, or both kinds.
+            ArtanisError: The call failed; `call` says in which ways.
+        """
+        project = self._project(project_slug, project_id)
+        return call(list_prompts.sync_detailed, client=self._api, **project).prompts
+
+    def get(self, prompt_id: str) -> PromptHistory:
+        """One prompt with every version of it, oldest first. Raises as `list` does; `NotFoundError` without one."""
+        return call(get_prompt.sync_detailed, prompt_id, client=self._api)
+
+
+class AsyncPrompts(_Resource):
+    """Like `Prompts`, with `await`."""
+
+    async def list(self, *, project_slug: str | None = None, project_id: str | None = None) -> list[Prompt]:
+        """Like `Prompts.list`."""
+        project = self._project(project_slug, project_id)
+        return (await acall(list_prompts.asyncio_detailed, client=self._api, **project)).prompts
+
+    async def get(self, prompt_id: str) -> PromptHistory:
+        """Like `Prompts.get`."""
+        return await acall(get_prompt.asyncio_detailed, prompt_id, client=self._api)
+
+
+class Traces(_Resource):
+    """The traces of a project, and what reviewers made of them (https://docs.artanis.ai/rest-api/traces)."""
+
+    def list(
+        self,
+        *,
+        project_slug: str | None = None,
+        project_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> builtins.list[Trace]:
+        """Every trace, newest first, without spans.
+
+        The API has no paging and no filter: all are transferred, and `since` and `until` then choose by `createdAt`.
+
+        Args:
+            project_slug, project_id: Another project than the client's.
+            since, until: A datetime, or ISO 8601 text of any precision; UTC unless it says otherwise. A period means
+                its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
+
+        Raises:
+            ValueError: No project, here or in the client, or both kinds; a date that is none.
+            ArtanisError: The call failed; `call` says in which ways.
+        """
+        project, is_wanted = self._project(project_slug, project_id), _period(since, until)
+        traces = call(list_traces.sync_detailed, client=self._api, **project).traces
+        return [trace for trace in traces if is_wanted(trace)]
+
+    def get(self, trace_id: str) -> TraceDetail:
+        """One trace with its spans and feedback. Raises as `list` does; `NotFoundError` without one."""
+        return call(get_trace.sync_detailed, trace_id, client=self._api)
+
+
+class AsyncTraces(_Resource):
+    """Like `Traces`, with `await`."""
+
+    async def list(
+        self,
+        *,
+        project_slug: str | None = None,
+        project_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> builtins.list[Trace]:
+        """Like `Traces.list`."""
+        project, is_wanted = self._project(project_slug, project_id), _period(since, until)
+        traces = (await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces
+        return [trace for trace in traces if is_wanted(trace)]
+
+    async def get(self, trace_id: str) -> TraceDetail:
+        """Like `Traces.get`."""
+        return await acall(get_trace.asyncio_detailed, trace_id, client=self._api)
+
+
+class _Base:
+    """Everything of `Artanis` and `AsyncArtanis` that does not wait."""
+
+    api: AuthenticatedClient
+    """The generated client, for any generated function: `call(get_trace.sync_detailed, "…", client=client.api)`."""
+
+    _http_class: type[Any]
+
+    def __init__(
+        self,
+        *,
+        api_key: str | KeyFunction | None = None,
+        org_slug: str | None = None,
+        base_url: str | None = None,
+        project_slug: str | None = None,
+        project_id: str | None = None,
+        profile: str | None = None,
+        timeout: float | Timeout | None = DEFAULT_TIMEOUT,
+        max_retries: int = 2,
+        max_connections: int = 16,
+        allow_http: bool = False,
+        httpx_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        key = Secret(api_key) if isinstance(api_key, str) else api_key
+        del api_key  # a traceback from below must not show it
+        if not (key is None or isinstance(key, Secret) or callable(key)):
+            raise TypeError(f"api_key must be text or a function that returns it, not {type(key).__name__}.")
+        if self._http_class is Http and inspect.iscoroutinefunction(key):
+            raise TypeError("An async api_key function needs AsyncArtanis.")
+        texts = {"org_slug": org_slug, "base_url": base_url, "project_slug": project_slug, "project_id": project_id}
+        for name, text in {**texts, "profile": profile}.items():
+            if not isinstance(text, str | None):
+                raise TypeError(f"{name} must be text, not {type(text).__name__}.")
+        self._credentials = load(api_key=key, texts=texts, profile=profile, allow_http=allow_http)
+        self._http = self._http_class(self._credentials, timeout, max_retries, max_connections, dict(httpx_args or {}))
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make what leads to `_http`: at construction, so that threads never race for it."""
+        self.api = _Api(base_url=self._credentials.base_url, token="", raise_on_unexpected_status=True)
+
+    def with_options(
+        self, *, timeout: float | Timeout | Unset | None = UNSET, max_retries: int | Unset = UNSET
+    ) -> Self:
+        """The same client with another timeout (seconds, per attempt) or number of retries.
+
+        It shares the connections of this one and is closed with it; closing it does nothing.
+        """
+        view = copy.copy(self)
+        view._http = self._http.view(
+            self._http.timeout if isinstance(timeout, Unset) else timeout,
+            self._http.max_retries if isinstance(max_retries, Unset) else max_retries,
+        )
+        view._bind()
+        return view
+
+    def __repr__(self) -> str:
+        if "_credentials" not in vars(self):  # shown in a traceback of the constructor
+            return f"<{type(self).__name__} without credentials>"
+        credentials = self._credentials
+        shown = {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **credentials.project}
+        fields = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"<{type(self).__name__} {fields}, key from {credentials.key.source}>"
+
+
+class Artanis(_Base):
+    """A client of the Artanis REST API. Use it as a context manager, or close it; threads may share it.
+
+    What is not given comes from the environment or the configuration file.
+
+    Args:
+        api_key: The key, or a function that returns it, which is asked at the first call and again after a 401.
+        org_slug: The organization to read from.
+        base_url: Where the API is, for a self-hosted deployment.
+        project_slug, project_id: The project of list calls that name none; one of them.
+        profile: The profile of the configuration file to use, alone.
+        timeout: Seconds per attempt, an `httpx.Timeout`, or None for no limit. Default: 5 to connect, 60 for the rest.
+        max_retries: How often to repeat what failed in passing; 0 for never.
+        max_connections: Requests in flight at once. Further ones wait their turn, which no timeout limits.
+        allow_http: Whether the key may go to an http:// host that is not this machine.
+        httpx_args: Further arguments of httpx's client: verify, cert, proxy, mounts, transport, http2, limits,
+            event_hooks, trust_env, headers.
+
+    Raises:
+        CredentialsError: Key, organization, base URL or configuration is missing, malformed or unsafe.
+        TypeError, ValueError: An argument is wrong.
+    """
+
+    prompts: Prompts
+    traces: Traces
+    _http: Http
+    _http_class = Http
+
+    def _bind(self) -> None:
+        super()._bind()
+        self.api.set_httpx_client(self._http)
+        self.prompts = Prompts(self.api, self._credentials.project)
+        self.traces = Traces(self.api, self._credentials.project)
+
+    def close(self) -> None:
+        """Close the connections. Calls after this are an ArtanisError; closing again does nothing."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class AsyncArtanis(_Base):
+    """Like `Artanis`, with `await`; `api_key` may be an async function. Tasks may share it, and event loops in turn."""
+
+    prompts: AsyncPrompts
+    traces: AsyncTraces
+    _http: AsyncHttp
+    _http_class = AsyncHttp
+
+    def _bind(self) -> None:
+        super()._bind()
+        self.api.set_async_httpx_client(self._http)
+        self.prompts = AsyncPrompts(self.api, self._credentials.project)
+        self.traces = AsyncTraces(self.api, self._credentials.project)
+
+    async def aclose(self) -> None:
+        """Like `Artanis.close`."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+def _period(since: datetime | str | None, until: datetime | str | None) -> Callable[[Trace], bool]:
+    """Whether a trace was created between the start of `since` and the end of `until`."""
+    first = datetime.min.replace(tzinfo=UTC) if since is None else _bounds("since", since)[0]
+    end = datetime.max.replace(tzinfo=UTC) if until is None else _bounds("until", until)[1]
+    if first >= end:
+        raise ValueError(f"since ({since}) is later than until ({until}).")
+    return lambda trace: first <= _utc(trace.created_at) < end
+
+
+def _bounds(name: str, value: datetime | str) -> tuple[datetime, datetime]:
+    """The start of a period and of the next one; of a moment, itself and the next microsecond."""
+    from dateutil.parser import isoparser
+    from dateutil.relativedelta import relativedelta
+
+    if isinstance(value, datetime):
+        start, length = value, dict[str, Any](microseconds=1)
+    elif isinstance(value, str):
+        try:
+            start, length = isoparser(sep="T").isoparse(value.replace(" ", "T", 1)), _length(value)
+        except ValueError:
+            raise ValueError(f"{name} must be ISO 8601, such as 2026-04 or 2026-04-08T09:30Z, not {value!r}.") from None
+    else:
+        raise TypeError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
+    try:
+        return _utc(start), _utc(start) + relativedelta(**length)
+    except (ValueError, OverflowError):  # past the year 9999
+        return _utc(start), datetime.max.replace(tzinfo=UTC)
+
+
+def _length(text: str) -> dict[str, Any]:
+    """How long the period is that an ISO 8601 text names, as arguments of relativedelta."""
+    date, _, time = text.replace(" ", "T", 1).partition("T")
+    if time:
+        clock, _, fraction = re.split(r"[Zz+-]", time)[0].replace(",", ".").partition(".")
+        if fraction:
+            return {"microseconds": 10 ** max(0, 6 - len(fraction))}
+        return {{2: "hours", 4: "minutes"}.get(len(clock.replace(":", "")), "seconds"): 1}
+    if re.fullmatch(r"\d{4}", date):
+        return {"years": 1}
+    if re.fullmatch(r"\d{4}-\d{2}", date):
+        return {"months": 1}
+    return {"weeks" if re.fullmatch(r"\d{4}-?W\d{2}", date) else "days": 1}
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,610 @@
+"""The HTTP layer: both headers on, unsafe requests refused, everything but a 2xx turned into one of our errors.
+
+`Http` and `AsyncHttp` are httpx clients, so that every generated function works with them, and the proxies and TLS
+settings of the environment do too. `send()` is the place that sees everything. What the two share is in `_Shared`; they
+differ in what waits.
+
+This is the one module that imports httpx. Nothing here raises while an exception of httpx is being handled, because
+its frames hold the headers of the request, and error reporters send local variables along.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import json
+import logging
+import math
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from urllib.parse import unquote
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import httpx
+
+from ._credentials import Credentials, Secret
+from ._errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    ArtanisError,
+    printable,
+    status_error_class,
+)
+from ._version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tenacity import RetryCallState
+
+Response = httpx.Response
+Timeout = httpx.Timeout
+
+DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0)  # seconds
+MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
+MAX_RETRY_AFTER = 60.0  # seconds; the error of a server that asks for more is raised at once
+MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
+USER_AGENT = f"artanis-client/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
+
+_IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+_OWN_ARGUMENTS = {
+    "auth": "the credentials are arguments of the client",
+    "base_url": "it is an argument of the client",
+    "cookies": "cookies are never sent",
+    "follow_redirects": "redirects are never followed",
+    "timeout": "it is an argument of the client",
+}
+_log = logging.getLogger("artanis_client")
+
+received: ContextVar[list[Response] | None] = ContextVar("received", default=None)
+"""Where `send()` leaves its responses for a caller further out that has put a list here."""
+
+
+class _NoCookies(httpx.Cookies):
+    """Keeps nothing: a browser session that the server offers would stick to the client."""
+
+    def extract_cookies(self, response: Response) -> None:
+        """Where httpx would take the cookies of a response."""
+
+
+class _Cookieless:
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """What httpx finds in place of its own attribute."""
+        return _NoCookies()
+
+    @cookies.setter
+    def cookies(self, cookies: Any) -> None:
+        pass
+
+
+class _Client(_Cookieless, httpx.Client):
+    pass
+
+
+class _AsyncClient(_Cookieless, httpx.AsyncClient):
+    pass
+
+
+class _Place(NamedTuple):
+    """What belongs to one process, or to one event loop of it, and is of no use in another."""
+
+    client: Any
+    slots: Any
+    key_lock: Any
+
+
+class _Shared:
+    """Everything of `Http` and `AsyncHttp` that does not wait."""
+
+    _new_client: Callable[..., Any]
+
+    def _prepare(
+        self, credentials: Credentials, arguments: dict[str, Any], max_retries: int, max_connections: int
+    ) -> None:
+        self.max_retries = _whole("max_retries", max_retries, at_least=0)
+        self._max_connections = max_connections
+        self._credentials = credentials
+        self._origin = _origin(httpx.URL(credentials.base_url))
+        self._arguments = arguments
+        self._root = self
+        self._closed = False
+        self._is_used = False
+        self._places: dict[Any, _Place] = {}
+
+    def view(self, timeout: Any, max_retries: int) -> Self:
+        """The same connections with other options. Closing it closes nothing."""
+        view: Any = copy.copy(self)
+        view.timeout = _checked_timeout(timeout)
+        view.max_retries = _whole("max_retries", max_retries, at_least=0)
+        return cast(Self, view)
+
+    def _refuse(self, request: httpx.Request) -> None:
+        if self._root._closed:
+            raise ArtanisError("This client is closed: make a new one, or keep it open for as long as it is used.")
+        if _origin(request.url) != self._origin:
+            raise ValueError(f"The key is sent to {self._credentials.base_url} alone, not to {request.url.host!r}.")
+
+    def _sign(self, request: httpx.Request, secret: Secret) -> None:
+        request.headers["x-api-key"] = secret.reveal()
+        request.headers["x-org-slug"] = self._credentials.org_slug
+
+    def _place(self, here: Any) -> _Place:
+        """The connections and slots of this process or event loop; the first takes those made at construction."""
+        places = self._root._places
+        if here not in places:
+            self._forget_ended()
+            client = self._new_client(**self._arguments) if self._root._is_used else self._root
+            self._root._is_used = True
+            # No lock: it could be held by a thread that a forked process does not have.
+            places.setdefault(here, _Place(client, *self._locks()))
+        return places[here]
+
+    def _locks(self) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+    def _forget_ended(self) -> None:
+        """Drop what belongs to event loops that have ended."""
+
+    def _failure(self, error: httpx.RequestError, request: httpx.Request) -> APIConnectionError:
+        """What to raise for an exception of httpx, with the innermost cause as `__cause__`, freed of its frames."""
+        at = {"method": request.method, "url": str(request.url)}
+        cause = _innermost(error)
+        failure: APIConnectionError
+        if isinstance(error, httpx.TimeoutException):
+            phase = type(error).__name__.removesuffix("Timeout").lower()
+            seconds = request.extensions.get("timeout", {}).get(phase)
+            failure = APITimeoutError(f"timed out after {seconds} s ({phase}). Try again, or raise timeout.", **at)
+        else:
+            text = printable(str(error) or str(cause)).rstrip(".") or type(error).__name__
+            source = self._credentials.sources["base_url"]
+            failure = APIConnectionError(f"{text}. Check the network, and the base URL (from {source}).", **at)
+        failure.__cause__ = cause
+        return failure
+
+    def _checked(self, response: Response) -> Response:
+        """The response, if it is a 2xx that could be read."""
+        problem = response.extensions.get("artanis_problem")
+        if problem is not None:
+            raise shape_error(response, problem)
+        if not response.is_success:
+            raise self._status_error(response)
+        if (responses := received.get()) is not None:
+            responses.append(response)
+        return response
+
+    def _status_error(self, response: Response) -> APIStatusError:
+        cls, advice = status_error_class(response.status_code)
+        body, secret = _body(response)
+        if "artanis_location" in response.extensions:
+            response.headers["location"] = response.extensions["artanis_location"]
+        reason = secret.redact(response.reason_phrase or httpx.codes.get_reason_phrase(response.status_code))
+        return cls(
+            _message(body) or reason or "no reason given",
+            status_code=response.status_code,
+            body=body,
+            headers={name: secret.redact(value) for name, value in response.headers.items()},
+            method=response.request.method,
+            url=str(response.request.url),
+            hint=advice.format(
+                key_source=self._credentials.sources["api_key"],
+                org_slug=self._credentials.org_slug,
+                org_source=self._credentials.sources["org_slug"],
+            ),
+        )
+
+    def _retryable(self, error: BaseException, request: httpx.Request) -> bool:
+        if not self.max_retries or request.method not in _IDEMPOTENT:
+            return False
+        if isinstance(error, APIStatusError):
+            passing = error.status_code in (408, 429) or error.status_code // 100 == 5
+            return passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
+        return isinstance(error, APIConnectionError)
+
+    def _retry_policy(self, request: httpx.Request, started: float) -> dict[str, Any]:
+        """The arguments of tenacity, whose first attempt stands for the one that has failed."""
+        import tenacity  # not loaded until something fails
+
+        backoff = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
+
+        def failure(state: RetryCallState) -> BaseException | None:
+            return state.outcome.exception() if state.outcome else None
+
+        def wait(state: RetryCallState) -> float:
+            asked: float | None = getattr(failure(state), "retry_after", None)
+            return min(8.0, backoff(state)) if asked is None else asked
+
+        def log(state: RetryCallState) -> None:
+            error = failure(state)
+            what = error.status_code if isinstance(error, APIStatusError) else type(error).__name__
+            nth, seconds = state.attempt_number, state.upcoming_sleep
+            at = f"{request.method} {request.url.raw_path.decode('ascii')}"
+            _log.info("%s: %s, retry %d of %d in %.2f s", at, what, nth, self.max_retries, seconds)
+
+        left = MAX_RETRY_TIME - (time.monotonic() - started)
+        return {
+            "retry": tenacity.retry_if_exception(lambda error: self._retryable(error, request)),
+            "wait": wait,
+            "stop": tenacity.stop_after_attempt(self.max_retries + 1) | tenacity.stop_before_delay(left),
+            "before_sleep": log,
+            "reraise": True,
+        }
+
+
+class Http(_Shared, _Client):
+    """The httpx client under `Artanis`."""
+
+    _new_client = _Client
+
+    def __init__(
+        self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
+    ) -> None:
+        arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location)
+        super().__init__(**arguments, timeout=_checked_timeout(timeout))
+        self._prepare(credentials, arguments, max_retries, max_connections)
+
+    def _locks(self) -> tuple[Any, Any]:
+        return threading.BoundedSemaphore(self._max_connections), threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self is self._root:
+            self._closed = True
+            place = self._places.get(os.getpid())
+            _Client.close(place.client if place else self)
+
+    def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
+        """Refuses what can be no id; httpx has normalised `..` away by the time of `send()`."""
+        _refuse_unsafe_path(str(url))
+        return super().build_request(method, url, **arguments)
+
+    def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
+        """Send a request, again where that may help; returns a 2xx response.
+
+        Raises:
+            ArtanisError: Anything else came back, or nothing did; see `_errors`.
+            ValueError: The request would carry the key to another host.
+        """
+        self._refuse(request)
+        started = time.monotonic()
+        try:
+            return self._attempt(request, stream)
+        except ArtanisError as error:
+            if not self._retryable(error, request):
+                raise
+            first = error
+        from tenacity import Retrying
+
+        for attempt in Retrying(**self._retry_policy(request, started)):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    return self._attempt(request, stream)
+                raise first
+        raise first
+
+    def _attempt(self, request: httpx.Request, stream: bool) -> Response:
+        place = self._place(os.getpid())
+        secret = self._secret(place, None)
+        response = self._transmit(place, request, secret, stream)
+        if response.status_code == 401 and (renewed := self._secret(place, secret)) != secret:
+            response = self._transmit(place, request, renewed, stream)
+        return self._checked(response)
+
+    def _secret(self, place: _Place, refused: Secret | None) -> Secret:
+        key = self._credentials.key
+        if key.outdated(refused):
+            with place.key_lock:
+                if key.outdated(refused):
+                    key.accept(key.ask())
+        return cast(Secret, key.known)
+
+    def _transmit(self, place: _Place, request: httpx.Request, secret: Secret, stream: bool) -> Response:
+        self._sign(request, secret)
+        with place.slots:
+            try:
+                response = _Client.send(place.client, request, stream=True, auth=None, follow_redirects=False)
+                if not (stream and response.is_success):
+                    self._read(response)
+                return response
+            except httpx.RequestError as error:
+                failure = self._failure(error, request)
+        raise failure
+
+    def _read(self, response: Response) -> None:
+        body = _Body(response)
+        try:
+            for chunk in response.iter_bytes():
+                if body.is_full_with(chunk):
+                    break
+        except httpx.RequestError as error:
+            body.broke_off(error)
+        finally:
+            response.close()
+        body.finish()
+
+
+class AsyncHttp(_Shared, _AsyncClient):
+    """The httpx client under `AsyncArtanis`."""
+
+    _new_client = _AsyncClient
+
+    def __init__(
+        self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
+    ) -> None:
+        arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location_async)
+        super().__init__(**arguments, timeout=_checked_timeout(timeout))
+        self._prepare(credentials, arguments, max_retries, max_connections)
+
+    def _locks(self) -> tuple[Any, Any]:
+        return anyio.Semaphore(self._max_connections, fast_acquire=True), anyio.Lock()
+
+    def _forget_ended(self) -> None:
+        # A trio run cannot be asked whether it has ended. Requests under way hold on to their own place.
+        for pid, loop in list(self._places):
+            if getattr(loop, "is_closed", lambda: True)():
+                del self._places[pid, loop]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        if self is self._root:
+            self._closed = True
+            place = self._places.get(_here())
+            # The connections of another event loop cannot be closed from this one.
+            if place or not self._is_used:
+                await _AsyncClient.aclose(place.client if place else self)
+
+    def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
+        """Like `Http.build_request`."""
+        _refuse_unsafe_path(str(url))
+        return super().build_request(method, url, **arguments)
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
+        """Like `Http.send`."""
+        self._refuse(request)
+        started = time.monotonic()
+        try:
+            return await self._attempt(request, stream)
+        except ArtanisError as error:
+            if not self._retryable(error, request):
+                raise
+            first = error
+        from tenacity import AsyncRetrying
+
+        async for attempt in AsyncRetrying(**self._retry_policy(request, started), sleep=anyio.sleep):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    return await self._attempt(request, stream)
+                raise first
+        raise first
+
+    async def _attempt(self, request: httpx.Request, stream: bool) -> Response:
+        place = self._place(_here())
+        secret = await self._secret(place, None)
+        response = await self._transmit(place, request, secret, stream)
+        if response.status_code == 401 and (renewed := await self._secret(place, secret)) != secret:
+            response = await self._transmit(place, request, renewed, stream)
+        return self._checked(response)
+
+    async def _secret(self, place: _Place, refused: Secret | None) -> Secret:
+        key = self._credentials.key
+        if key.outdated(refused):
+            async with place.key_lock:
+                if key.outdated(refused):
+                    key.accept(await _answer(key.ask))
+        return cast(Secret, key.known)
+
+    async def _transmit(self, place: _Place, request: httpx.Request, secret: Secret, stream: bool) -> Response:
+        self._sign(request, secret)
+        async with place.slots:
+            try:
+                response = await _AsyncClient.send(
+                    place.client, request, stream=True, auth=None, follow_redirects=False
+                )
+                if not (stream and response.is_success):
+                    await self._read(response)
+                return response
+            except httpx.RequestError as error:
+                failure = self._failure(error, request)
+        raise failure
+
+    async def _read(self, response: Response) -> None:
+        body = _Body(response)
+        try:
+            async for chunk in response.aiter_bytes():
+                if body.is_full_with(chunk):
+                    break
+        except httpx.RequestError as error:
+            body.broke_off(error)
+        finally:
+            await response.aclose()
+        body.finish()
+
+
+class _Body:
+    """Collects the body of a response, as much of it as is wanted."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def is_full_with(self, chunk: bytes) -> bool:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if not self._response.is_success:
+            return self._size >= MAX_ERROR_BODY
+        # No JSON of this API compresses to a hundredth; what does is meant to fill the memory.
+        packed = "content-encoding" in self._response.headers and 100 * self._response.num_bytes_downloaded
+        if packed and self._size > max(packed, 64 * 1024 * 1024):
+            self._response.extensions["artanis_problem"] = "the body inflates to more than a hundred times its size"
+            self._chunks.clear()
+            return True
+        return False
+
+    def broke_off(self, error: httpx.RequestError) -> None:
+        """Of an error's body, what has arrived is enough; of any other, all of it is needed."""
+        if isinstance(error, httpx.DecodingError):
+            self._response.extensions["artanis_problem"] = f"the body cannot be decoded ({printable(str(error))})"
+        elif self._response.is_success:
+            raise error
+
+    def finish(self) -> None:
+        body = b"".join(self._chunks)
+        # What httpx's own read() does, which could not stop in the middle.
+        self._response._content = (  # pyright: ignore[reportPrivateUsage]
+            body if self._response.is_success else body[:MAX_ERROR_BODY]
+        )
+        if not self._response.is_success:
+            self._response.extensions.pop("artanis_problem", None)
+
+
+def shape_error(response: Response, problem: str) -> APIResponseValidationError:
+    """The error for a 2xx response that is not what the contract says."""
+    body, secret = _body(response)
+    return APIResponseValidationError(
+        f"{response.status_code}, but {printable(secret.redact(problem))}. Either the response is broken, or "
+        "openapi.yaml no longer says what the API does.",
+        status_code=response.status_code,
+        body=body,
+        method=response.request.method,
+        url=str(response.request.url),
+    )
+
+
+def _body(response: Response) -> tuple[Any, Secret]:
+    """The body for an error, parsed where possible and without the key, and the key."""
+    secret = Secret(response.request.headers.get("x-api-key", ""))
+    text = response.content[:MAX_ERROR_BODY].decode("utf-8", "replace")
+    try:
+        return secret.redact(json.loads(text)), secret
+    except (ValueError, RecursionError):
+        return secret.redact(text), secret
+
+
+def _message(body: Any) -> str:
+    try:
+        text: Any = body["error"]
+    except (TypeError, LookupError):  # no object, or another one
+        return ""
+    return text if isinstance(text, str) else ""
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The deepest cause, on its own: the frames, and httpx's `.request`, lead to the key."""
+    while True:
+        nested: Any = getattr(error, "exceptions", ())  # of a group: one for each address that was tried
+        inner = error.__cause__ or error.__context__ or next(iter(nested), None)
+        if inner is None:
+            break
+        error = inner
+    if isinstance(error, httpx.RequestError):
+        return type(error)(str(error))
+    return error.with_traceback(None)
+
+
+def _hide_location(response: Response) -> None:
+    """Keep httpx from preparing to follow a redirect, which fails where the location is no URL."""
+    if response.has_redirect_location:
+        response.extensions["artanis_location"] = response.headers.pop("location")
+
+
+async def _hide_location_async(response: Response) -> None:
+    _hide_location(response)
+
+
+async def _answer(ask: Any) -> Any:
+    """What the source of the key says, without holding up the event loop."""
+    answer = ask() if inspect.iscoroutinefunction(ask) else await anyio.to_thread.run_sync(ask)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _here() -> tuple[int, object]:
+    return os.getpid(), anyio.lowlevel.current_token().native_token
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _refuse_unsafe_path(url: str) -> None:
+    path = url.partition("?")[0]
+    if "://" in path:
+        path = path.partition("://")[2]
+    for segment in path.split("/")[1:]:
+        plain = unquote(segment)
+        if plain in ("", ".", "..") or any(char in "/?" or char < " " or char == "\x7f" for char in plain):
+            raise ValueError(f"{plain!r} can be no id: pass one as a list returns it.")
+
+
+def _checked_timeout(timeout: Any) -> Timeout:
+    """As httpx has it, without a limit on waiting for a connection: that is what the slots are for."""
+    phases = ("connect", "read", "write")
+    seconds = {phase: getattr(timeout, phase) if isinstance(timeout, Timeout) else timeout for phase in phases}
+    for value in seconds.values():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"timeout must be seconds, an httpx.Timeout or None, not {type(value).__name__}.")
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"timeout must be more than 0 seconds, or None for no limit, not {value!r}.")
+    return Timeout(**seconds, pool=None)
+
+
+def _whole(name: str, value: Any, at_least: int) -> int:
+    if type(value) is not int or value < at_least:
+        raise ValueError(f"{name} must be a whole number from {at_least}, not {value!r}.")
+    return value
+
+
+def _httpx_arguments(
+    credentials: Credentials, max_connections: int, httpx_args: dict[str, Any], last_hook: Callable[[Response], Any]
+) -> dict[str, Any]:
+    """The arguments of httpx's clients, except the timeout."""
+    _whole("max_connections", max_connections, at_least=1)
+    for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
+        raise TypeError(f"httpx_args cannot hold {name!r}: {_OWN_ARGUMENTS[name]}.")
+    hooks: dict[str, list[Any]] = httpx_args.get("event_hooks") or {}
+    arguments: dict[str, Any] = {
+        # Requests wait for a slot of ours. In httpx's pool, every one that waits slows all of them down.
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=max_connections),
+        **httpx_args,
+        "base_url": credentials.base_url,
+        "headers": {"user-agent": USER_AGENT, "accept": "application/json", **httpx.Headers(httpx_args.get("headers"))},
+        "event_hooks": {**hooks, "response": [*hooks.get("response", []), last_hook]},
+    }
+    if httpx_args.get("http2"):
+        for name in ("hpack.hpack", "hpack.table"):
+            logging.getLogger(name).addFilter(_is_no_header)
+    if not httpx_args.keys() & {"verify", "cert", "http2"}:
+        tls_variables = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
+        arguments["verify"] = _shared_ssl_context(httpx_args.get("trust_env", True), *tls_variables)
+    return arguments
+
+
+@functools.cache
+def _shared_ssl_context(trust_env: bool, *_tls_variables: str | None) -> ssl.SSLContext:
+    """Reading the CA file takes 20 ms. Whoever brings TLS settings of their own must not meet this context."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+def _is_no_header(record: logging.LogRecord) -> bool:
+    """At DEBUG, hpack logs the value of every header."""
+    return record.levelno > logging.DEBUG

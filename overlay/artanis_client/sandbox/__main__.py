@@ -1,0 +1,46 @@
+"""`python -m artanis_client.sandbox`: a sandbox until Ctrl-C, and the lines that point a client at it."""
+
+import argparse
+import contextlib
+import shlex
+import signal
+import sys
+import time
+
+from . import Sandbox
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; a bad argument exits with 2, a port that cannot be had with 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m artanis_client.sandbox",
+        description="Serve the documented Artanis API, with made-up data, on 127.0.0.1 until Ctrl-C.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=8400, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--traces", type=int, default=60, help="how many traces the project has")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the data and the faults")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds to wait before each answer")
+    parser.add_argument("--fault-rate", type=float, default=0.0, help="share of requests that go wrong, from 0 to 1")
+    arguments = parser.parse_args()
+    # Python does this for SIGINT alone, and not even for that in a shell's background job.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            with Sandbox(**vars(arguments)) as sandbox:
+                for name, value in sandbox.environment.items():
+                    print(f"export {name}={shlex.quote(value)}", flush=True)
+                print(
+                    "The sandbox runs. Paste these lines where a client is to use it; Ctrl-C ends it.", file=sys.stderr
+                )
+                while True:
+                    time.sleep(3600)
+        except ValueError as error:
+            parser.error(str(error))
+        except OSError as error:
+            parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
