@@ -1,0 +1,164 @@
+"""The sandbox against the contract, and the contract's examples against the generated models."""
+
+import importlib.resources
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from artanis_api import models
+from artanis_client.sandbox import Sandbox
+
+
+def load_contract() -> Any:
+    """The contract as it was installed, or else as it lies in the repository."""
+    installed = importlib.resources.files("artanis_client") / "openapi.yaml"
+    in_repository = pathlib.Path(__file__).parents[2] / "openapi.yaml"
+    return yaml.safe_load((installed if installed.is_file() else in_repository).read_text("utf-8"))
+
+
+CONTRACT = load_contract()
+LISTS = [path for path in CONTRACT["paths"] if "{" not in path]
+
+
+def responses() -> Iterator[tuple[str, str, Any]]:
+    """Path, status and JSON content of every response in the contract."""
+    for path, item in CONTRACT["paths"].items():
+        for status, response in item["get"]["responses"].items():
+            name = response.get("$ref", "").rpartition("/")[2]
+            resolved = CONTRACT["components"]["responses"][name] if name else response
+            yield path, status, resolved["content"]["application/json"]
+
+
+SCHEMAS = {(path, int(status)): content["schema"] for path, status, content in responses()}
+EXAMPLES = [
+    pytest.param(content["schema"]["$ref"].rpartition("/")[2], example["value"], id=f"{path} {status} {name}")
+    for path, status, content in responses()
+    for name, example in content["examples"].items()
+]
+
+
+def body(response: httpx.Response, path: str, status: int) -> Any:
+    """The body of a response that must have this status and fit the schema that the contract gives for it."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    validator: Any = Draft202012Validator({**SCHEMAS[path, status], "components": CONTRACT["components"]})
+    assert [error.message for error in validator.iter_errors(response.json())] == []
+    return response.json()
+
+
+def comparable(value: Any) -> Any:
+    """JSON with moments in place of timestamps, which have several spellings."""
+
+    def with_moments(fields: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: datetime.fromisoformat(field) if name.endswith("At") and field else field
+            for name, field in fields.items()
+        }
+
+    return json.loads(json.dumps(value), object_hook=with_moments)
+
+
+def assert_round_trip(name: str, value: Any) -> None:
+    """A generated model reads the value and writes the same."""
+    assert comparable(getattr(models, name).from_dict(value).to_dict()) == comparable(value)
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_examples_round_trip(name: str, example: Any) -> None:
+    """Every example of the contract passes through its generated model without loss."""
+    assert_round_trip(name, example)
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("project", ["support-chat", "support-mail", "new-project"])
+def test_lists_and_details_fit(path: str, project: str, client: httpx.Client) -> None:
+    """Every list, and the detail of everything in it, is what the contract and the generated models expect."""
+    listed = body(client.get(path, params={"projectSlug": project}), path, 200)
+    assert_round_trip(SCHEMAS[path, 200]["$ref"].rpartition("/")[2], listed)
+    (items,) = listed.values()
+    assert (items == []) is (project == "new-project")
+    (detail,) = (other for other in CONTRACT["paths"] if other.startswith(f"{path}/{{"))
+    for item in items:
+        found = body(client.get(f"{path}/{item['id']}"), detail, 200)
+        assert found["id"] == item["id"]
+        assert_round_trip(SCHEMAS[detail, 200]["$ref"].rpartition("/")[2], found)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_project_by_id(path: str, sandbox: Sandbox, client: httpx.Client) -> None:
+    """A list by `projectId` is the list by `projectSlug`."""
+    by_slug = client.get(path, params={"projectSlug": sandbox.project_slug})
+    assert client.get(path, params={"projectId": sandbox.project_id}).content == by_slug.content
+
+
+def ask(client: httpx.Client, sandbox: Sandbox, path: str) -> httpx.Response:
+    """The answer about the default project, or about the first thing of that kind in it."""
+    collection = path.partition("/{")[0]
+    params = {"projectSlug": sandbox.project_slug}
+    if path == collection:
+        return client.get(path, params=params)
+    right = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
+    (items,) = client.get(collection, params=params, headers=right).json().values()
+    return client.get(f"{collection}/{items[0]['id']}")
+
+
+@pytest.mark.parametrize("path", CONTRACT["paths"])
+@pytest.mark.parametrize(
+    ("status", "message", "headers"),
+    [
+        (401, "Not authenticated", {"key": None}),
+        (401, "Not authenticated", {"key": "wrong-key"}),
+        (401, "Not authenticated", {"key": "wrong-key", "org": None}),
+        (403, "Forbidden", {"org": None}),
+        (403, "Forbidden", {"org": "no-such-org"}),
+        (403, "Forbidden", {"org": "other-org"}),
+    ],
+)
+def test_refused(
+    path: str,
+    status: int,
+    message: str,
+    headers: dict[str, str | None],
+    sandbox: Sandbox,
+    connect: Callable[..., httpx.Client],
+) -> None:
+    """The key is looked at first, then the organization, then whose the thing is."""
+    assert body(ask(connect(sandbox, **headers), sandbox, path), path, status) == {"error": message}
+
+
+@pytest.mark.parametrize("path", CONTRACT["paths"])
+def test_not_found(path: str, client: httpx.Client) -> None:
+    """A project or thing that no organization has is not found."""
+    response = client.get(
+        path.partition("{")[0] + "unknown" if "{" in path else path, params={"projectSlug": "unknown"}
+    )
+    assert body(response, path, 404) == {"error": "Not found"}
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("params", [{}, {"projectSlug": ""}, {"project": "support-chat"}])
+def test_no_project(path: str, params: dict[str, str], client: httpx.Client) -> None:
+    """A list without a project is a bad request."""
+    assert body(client.get(path, params=params), path, 400) == {"error": "projectSlug or projectId is required"}
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/unknown", "/api/traces/", "/api/traces/a/b", "/api/unknown/x"])
+def test_other_paths(path: str, client: httpx.Client) -> None:
+    """What is no operation is not found, in JSON."""
+    response = client.get(path)
+    assert (response.status_code, response.json()) == (404, {"error": "Not found"})
+
+
+@pytest.mark.parametrize("path", ["/api/traces", "/api/prompts/x"])
+def test_read_only(path: str, client: httpx.Client) -> None:
+    """Other methods than GET are refused, in JSON."""
+    response = client.post(path, json={})
+    assert (response.status_code, response.json()) == (405, {"error": "Method not allowed"})
+    assert "GET" in response.headers["allow"]

@@ -1,0 +1,178 @@
+"""What the data promises to those who build on it."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from artanis_client.sandbox import Sandbox
+
+
+def digest(seed: int) -> str:
+    """A hash of everything that a sandbox with this seed says about its project."""
+    sha256 = hashlib.sha256()
+    with Sandbox(traces=8, seed=seed) as sandbox:
+        headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
+        with httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False) as client:
+            for path in ("/api/prompts", "/api/traces", "/api/knowledge-docs"):
+                listed = client.get(path, params={"projectSlug": sandbox.project_slug})
+                sha256.update(listed.content)
+                (items,) = listed.json().values()
+                for item in items:
+                    sha256.update(client.get(f"{path}/{item['id']}").content)
+    return sha256.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def traces(sandbox: Sandbox, client: httpx.Client) -> list[dict[str, Any]]:
+    """Every trace of the default project in detail, newest first."""
+    listed = client.get("/api/traces", params={"projectSlug": sandbox.project_slug}).json()["traces"]
+    return [client.get(f"/api/traces/{trace['id']}").json() for trace in listed]
+
+
+@pytest.fixture(scope="session")
+def prompts(sandbox: Sandbox, client: httpx.Client) -> list[dict[str, Any]]:
+    """Every prompt of the default project with its versions."""
+    listed = client.get("/api/prompts", params={"projectSlug": sandbox.project_slug}).json()["prompts"]
+    return [client.get(f"/api/prompts/{prompt['id']}").json() for prompt in listed]
+
+
+def test_same_seed_same_bytes(run_python: Callable[..., Any]) -> None:
+    """The seed alone decides what every byte is, whatever the process and its hash seed."""
+    assert run_python(__file__, PYTHONHASHSEED="1").stdout == f"{digest(3)}\n"
+
+
+def test_same_on_every_python(sandbox: Sandbox) -> None:
+    """Ids are those that were seen when this was written, whatever Python runs it."""
+    assert sandbox.project_id == "17db87dd-6103-4b4d-aa0b-d8d46bf37075"
+
+
+def test_two_organizations(sandbox: Sandbox, connect: Callable[..., httpx.Client]) -> None:
+    """The other organization has a project of its own, with data of its own."""
+    other = connect(sandbox, org=sandbox.other_org_slug).get("/api/traces", params={"projectSlug": "other-project"})
+    mine = connect(sandbox).get("/api/traces", params={"projectSlug": sandbox.project_slug})
+    other_ids, my_ids = ({trace["id"] for trace in response.json()["traces"]} for response in (other, mine))
+    assert other_ids
+    assert not other_ids & my_ids
+
+
+def test_number_of_traces(connect: Callable[..., httpx.Client]) -> None:
+    """The default project has as many traces as were asked for."""
+    with Sandbox(traces=500) as sandbox:
+        response = connect(sandbox).get("/api/traces", params={"projectSlug": sandbox.project_slug})
+    assert len(response.json()["traces"]) == 500
+
+
+def test_newest_first_over_weeks(traces: list[dict[str, Any]]) -> None:
+    """Traces come newest first and reach back over weeks."""
+    created = [trace["createdAt"] for trace in traces]
+    assert created == sorted(created, reverse=True)
+    assert created[0] > "2026-04-28"
+    assert created[-1] < "2026-03-10"
+
+
+def test_timestamps(traces: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
+    """Every timestamp is in UTC with milliseconds."""
+    timestamps = re.findall(r'At": "(.*?)"', json.dumps([traces, prompts]))
+    assert len(timestamps) > 100
+    assert [text for text in timestamps if not re.fullmatch(r"2026-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)] == []
+
+
+def test_one_active_version(prompts: list[dict[str, Any]]) -> None:
+    """Each prompt has several versions, oldest first and all different, of which one is active."""
+    assert {prompt["stepId"] for prompt in prompts} == {"classify", "answer", "tone"}
+    for prompt in prompts:
+        versions = prompt["versions"]
+        assert [version["isActive"] for version in versions].count(True) == 1
+        assert len({version["content"] for version in versions}) == len(versions) >= 3
+        assert versions == sorted(versions, key=lambda version: version["createdAt"])
+
+
+def test_spans_are_a_tree(traces: list[dict[str, Any]]) -> None:
+    """Each trace has one root, and every other span a parent that came before it; some are two levels down."""
+    depths: Counter[int] = Counter()
+    for trace in traces:
+        depth: dict[str, int] = {}
+        for span in trace["spans"]:
+            parent = span["parentSpanId"]
+            depth[span["id"]] = 0 if parent is None else depth[parent] + 1
+            assert trace["createdAt"] <= span["createdAt"] <= trace["updatedAt"]
+        assert list(depth.values()).count(0) == 1
+        depths.update(depth.values())
+    assert set(depths) == {0, 1, 2}
+
+
+def test_prompt_versions_of_spans(traces: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
+    """A span names a version of its step's prompt that existed when it ran, null, or nothing."""
+    versions = {
+        version["id"]: (prompt["stepId"], version["createdAt"]) for prompt in prompts for version in prompt["versions"]
+    }
+    without: set[tuple[str, bool]] = set()
+    for span in (span for trace in traces for span in trace["spans"]):
+        if span.get("promptVersionId") is None:
+            without.add((span["stepId"], "promptVersionId" in span))
+        else:
+            step, created = versions[span["promptVersionId"]]
+            assert step == span["stepId"]
+            assert created <= span["createdAt"]
+    assert without == {("handle", True), ("retrieve", False)}
+
+
+def outcome(span: dict[str, Any]) -> str:
+    """What a reviewer made of a span."""
+    if span["approvedOutput"] is None:
+        return "unreviewed"
+    return "accepted" if span["approvedOutput"] == span["output"] else "corrected"
+
+
+def test_outcomes_of_every_step(traces: list[dict[str, Any]]) -> None:
+    """Each of the three outcomes occurs at each step."""
+    seen = {(span["stepId"], outcome(span)) for trace in traces for span in trace["spans"]}
+    steps = ("handle", "classify", "retrieve", "answer", "tone")
+    assert seen == {(step, kind) for step in steps for kind in ("unreviewed", "accepted", "corrected")}
+
+
+def test_newer_versions_are_better(connect: Callable[..., httpx.Client]) -> None:
+    """Of two versions of a prompt, reviewers accept more of the newer one's outputs."""
+    reviewed: Counter[str] = Counter()
+    accepted: Counter[str] = Counter()
+    with Sandbox(traces=150) as sandbox:
+        client = connect(sandbox)
+        params = {"projectSlug": sandbox.project_slug}
+        for trace in client.get("/api/traces", params=params).json()["traces"]:
+            for span in client.get(f"/api/traces/{trace['id']}").json()["spans"]:
+                version = span.get("promptVersionId")
+                reviewed[version] += outcome(span) != "unreviewed"
+                accepted[version] += outcome(span) == "accepted"
+        for prompt in client.get("/api/prompts", params=params).json()["prompts"]:
+            ids = [version["id"] for version in client.get(f"/api/prompts/{prompt['id']}").json()["versions"]]
+            rates = [accepted[version] / reviewed[version] for version in ids if reviewed[version]]
+            assert len(rates) >= 2
+            assert rates == sorted(rates)
+
+
+def test_feedback_moves_nothing(traces: list[dict[str, Any]]) -> None:
+    """Feedback is on a reviewed span of its trace, and later than the trace's last change."""
+    assert sum(len(trace["feedback"]) for trace in traces) > 5
+    for trace in traces:
+        reviewed = {span["id"] for span in trace["spans"] if outcome(span) != "unreviewed"}
+        for comment in trace["feedback"]:
+            assert comment["spanId"] in reviewed
+            assert comment["createdAt"] > trace["updatedAt"]
+
+
+def test_variety(traces: list[dict[str, Any]]) -> None:
+    """Outputs of every JSON shape, empty metadata, and runs that failed: what readers have to cope with."""
+    outputs = {type(span["output"]).__name__ for trace in traces for span in trace["spans"]}
+    assert outputs == {"dict", "list", "str"}
+    assert {trace["status"] for trace in traces} == {"completed", "failed"}
+    assert {} in [trace["metadata"] for trace in traces]
+
+
+if __name__ == "__main__":
+    print(digest(3))

@@ -1,0 +1,218 @@
+"""The server around the data: its life, its faults, and what it keeps to itself."""
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import httpx
+import pytest
+
+from artanis_client.sandbox import Sandbox
+
+HERE = {"projectSlug": "support-chat"}
+
+
+def test_credentials_and_environment(sandbox: Sandbox) -> None:
+    """A client can be pointed at the sandbox by arguments or by environment variables."""
+    assert sandbox.credentials == {
+        "api_key": sandbox.api_key,
+        "org_slug": sandbox.org_slug,
+        "base_url": sandbox.base_url,
+        "project_slug": sandbox.project_slug,
+    }
+    assert sandbox.environment == {
+        "ARTANIS_API_KEY": sandbox.api_key,
+        "ARTANIS_ORG_SLUG": sandbox.org_slug,
+        "ARTANIS_BASE_URL": sandbox.base_url,
+        "ARTANIS_PROJECT_SLUG": sandbox.project_slug,
+    }
+
+
+def test_requests_are_recorded(connect: Callable[..., httpx.Client]) -> None:
+    """Every request is recorded in order, whatever its answer was."""
+    with Sandbox(traces=0) as sandbox:
+        client = connect(sandbox, key="wrong-key")
+        client.get("/api/traces", params=HERE)
+        client.post("/api/prompts/some-id")
+        assert sandbox.requests == [("GET", "/api/traces"), ("POST", "/api/prompts/some-id")]
+        assert sandbox.request_count == 2
+
+
+def test_nothing_is_left_behind(connect: Callable[..., httpx.Client]) -> None:
+    """After the block the thread has ended and the port is closed, although a client kept its connection."""
+    before = threading.active_count()
+    with Sandbox() as sandbox:
+        client = connect(sandbox)
+        assert client.get("/api/traces", params=HERE).status_code == 200
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+    with pytest.raises(httpx.ConnectError):
+        client.get("/api/traces", params=HERE)
+
+
+def test_stopping_does_not_wait_for_the_latency(connect: Callable[..., httpx.Client]) -> None:
+    """A request that waits for a long latency is answered when the block ends."""
+    with ThreadPoolExecutor() as pool:
+        with Sandbox(latency=600) as sandbox:
+            answer = pool.submit(connect(sandbox).get, "/api/traces", params=HERE)
+            while not sandbox.request_count:
+                time.sleep(0.001)
+        assert answer.result(timeout=5).status_code == 200
+
+
+def test_runs_once() -> None:
+    """A sandbox can be left at once, and cannot be entered again."""
+    before = threading.active_count()
+    with Sandbox(traces=0) as sandbox:
+        pass
+    assert threading.active_count() == before
+    with pytest.raises(RuntimeError, match="only once"):
+        sandbox.__enter__()
+
+
+def test_port() -> None:
+    """A port can be chosen, and chosen again afterwards; while it is taken, the error names it."""
+    with Sandbox(traces=0) as first:
+        port = int(first.base_url.rpartition(":")[2])
+        with pytest.raises(OSError, match=str(port)), Sandbox(traces=0, port=port):
+            pass
+    with Sandbox(traces=0, port=port) as second:
+        assert second.base_url == first.base_url
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("traces", -1),
+        ("latency", -0.1),
+        ("latency", float("nan")),
+        ("latency", float("inf")),
+        ("fault_rate", -0.1),
+        ("fault_rate", 1.1),
+        ("port", -1),
+        ("port", 65536),
+    ],
+)
+def test_numbers_out_of_range(argument: str, value: float) -> None:
+    """A number out of its range is refused by name."""
+    with pytest.raises(ValueError, match=rf"^{argument} must be from 0 to \d+, not {value}$"):
+        Sandbox(**{argument: value})  # type: ignore[arg-type]
+
+
+def test_several_at_once(connect: Callable[..., httpx.Client]) -> None:
+    """Sandboxes started by several threads at once do not get in each other's way."""
+
+    def run(seed: int) -> bytes:
+        with Sandbox(traces=2, seed=seed) as sandbox:
+            return connect(sandbox).get("/api/traces", params=HERE).content
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(run, range(4)))) == 4
+
+
+def test_inside_an_event_loop() -> None:
+    """It can be started, asked and stopped by a coroutine."""
+
+    async def main() -> int:
+        with Sandbox(traces=0) as sandbox:
+            headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
+            async with httpx.AsyncClient(base_url=sandbox.base_url, headers=headers, trust_env=False) as client:
+                return (await client.get("/api/traces", params=HERE)).status_code
+
+    assert asyncio.run(main()) == 200
+
+
+def test_process_is_left_alone(connect: Callable[..., httpx.Client]) -> None:
+    """Neither signal handlers nor logging are set up."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    loggers = [logging.getLogger(name) for name in (None, "uvicorn", "uvicorn.error", "uvicorn.access")]
+    logging_before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    with Sandbox(traces=0) as sandbox:
+        connect(sandbox).get("/api/traces", params=HERE)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+        assert [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers] == logging_before
+
+
+def test_latency(connect: Callable[..., httpx.Client]) -> None:
+    """Each answer, also a refusal, comes after the latency at the earliest."""
+    with Sandbox(traces=0, latency=0.03) as sandbox:
+        for key in (sandbox.api_key, "wrong-key"):
+            started = time.perf_counter()
+            connect(sandbox, key=key).get("/api/traces", params=HERE)
+            assert time.perf_counter() - started >= 0.03
+
+
+def fault(client: httpx.Client) -> str:
+    """What became of one request."""
+    try:
+        response = client.get("/api/traces", params=HERE)
+    except httpx.RemoteProtocolError:
+        return "cut"
+    if response.is_success:
+        return "ok"
+    return f"{response.status_code} {response.json()['error']} {response.headers.get('retry-after')}"
+
+
+def faults(connect: Callable[..., httpx.Client], rate: float, number: int, seed: int = 0) -> list[str]:
+    """What became of each of a number of requests."""
+    with Sandbox(traces=1, fault_rate=rate, seed=seed) as sandbox:
+        client = connect(sandbox)
+        return [fault(client) for _ in range(number)]
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(0.3, 40, 80), (1.0, 200, 200)])
+def test_share_of_faults(rate: float, least: int, most: int, connect: Callable[..., httpx.Client]) -> None:
+    """The configured share of requests goes wrong, in three ways."""
+    counts = Counter(faults(connect, rate, 200))
+    assert least <= 200 - counts.pop("ok", 0) <= most
+    assert set(counts) == {"429 Too many requests 1", "503 Service unavailable None", "cut"}
+    assert min(counts.values()) > least / 5
+
+
+def test_seed_chooses_the_faults(connect: Callable[..., httpx.Client]) -> None:
+    """With the same seed the same requests go wrong in the same way, with another one others."""
+    with ThreadPoolExecutor() as pool:
+        first, second, other = pool.map(partial(faults, connect, 0.5, 30), (1, 1, 2))
+    assert first == second != other
+
+
+def test_cut_in_the_middle(connect: Callable[..., httpx.Client], caplog: pytest.LogCaptureFixture) -> None:
+    """A cut connection delivers status, headers and half of a body however large, and is not logged as a bug."""
+    with Sandbox(traces=20_000, fault_rate=1.0) as sandbox:
+        client = connect(sandbox)
+        received: list[bytes] = []
+        expected = 0
+        while not expected:
+            with client.stream("GET", "/api/traces", params=HERE) as response:
+                if response.status_code == 200:
+                    expected = int(response.headers["content-length"])
+                    with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection"):
+                        received.extend(response.iter_raw())
+    assert sum(map(len, received)) == expected // 2
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_key_is_never_written(
+    connect: Callable[..., httpx.Client], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With every logger at its most talkative, neither log nor output has a key that was sent."""
+    caplog.set_level(1)
+    with Sandbox(traces=1) as sandbox:
+        for key in ("wrong-key-sent", sandbox.api_key):
+            client = connect(sandbox, key=key)
+            for path in ("/api/traces", "/api/traces/x", "/api/unknown"):
+                client.get(path, params=HERE)
+        with socket.create_connection(("127.0.0.1", int(sandbox.base_url.rpartition(":")[2]))) as raw:
+            raw.sendall(b"nonsense wrong-key-sent\r\nx-api-key wrong-key-sent\r\n\r\n")
+            assert b"400" in raw.recv(1000)
+    written = [record.getMessage() + str(record.args) + str(record.exc_info) for record in caplog.records]
+    written += capfd.readouterr()
+    assert any("400" in text or "Invalid HTTP" in text for text in written)
+    assert [text for text in written if "wrong-key-sent" in text or "sandbox-key" in text] == []

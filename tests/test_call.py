@@ -1,0 +1,205 @@
+"""`call` and `acall`: what is not as the contract says is one kind of error, that says what and where."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from artanis_api.api.prompts import get_prompt, list_prompts
+from artanis_api.api.traces import get_trace
+from artanis_client import APIResponseValidationError, Artanis, ArtanisError, call, models
+from support import PROMPT, Both, Server, span, trace
+
+DETAIL = trace(spans=[span(), span(promptVersionId=None)], feedback=[])
+
+
+def with_value(path: list[str | int], value: Any) -> Any:
+    """The sample with another value at a path."""
+    sample = json.loads(json.dumps(DETAIL))
+    inner = sample
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return sample
+
+
+def refused(both: Both, server: Server, body: Any, **answer: Any) -> APIResponseValidationError:
+    server.answers.clear()
+    server.answer(body=body, **answer)
+    with pytest.raises(APIResponseValidationError) as caught:
+        both.run(lambda client: client.traces.get("t1"))
+    assert type(caught.value) is APIResponseValidationError
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["id"], 5, "id should be string, not integer"),
+        (["id"], None, "id should be string, not null"),
+        (["status"], True, "status should be string, not boolean"),
+        (["createdAt"], "yesterday", "createdAt should be date-time, not 'yesterday'"),
+        (["createdAt"], 1712566800, "createdAt should be date-time, not integer"),
+        (["createdAt"], None, "createdAt should be date-time, not null"),
+        (["spans"], None, "spans should be array, not null"),
+        (["spans"], {}, "spans should be array, not object"),
+        (["spans"], "", "spans should be array, not ''"),
+        (["spans"], "text", "spans should be array, not 'text'"),
+        (["feedback"], {}, "feedback should be array, not object"),
+        (["spans", 1], None, "spans[1] should be object, not null"),
+        (["spans", 1], [], "spans[1] should be object, not array"),
+        (["spans", 0, "parentSpanId"], 5, "spans[0].parentSpanId should be null or string, not integer"),
+        (["spans", 1, "promptVersionId"], [], "spans[1].promptVersionId should be null or string, not array"),
+        (["spans", 1, "stepId"], 1.5, "spans[1].stepId should be string, not number"),
+        (["feedback"], [{"id": "f1"}], "feedback[0] lacks 'span_id'"),
+    ],
+    ids=str,
+)
+def test_wrong_shapes(both: Both, server: Server, path: list[str | int], value: Any, message: str) -> None:
+    """A wrong type at any depth is found, and named with its path."""
+    error = refused(both, server, with_value(path, value))
+    assert message in str(error)
+    assert (error.status_code, error.body) == (200, with_value(path, value))
+    assert error.url.endswith("/api/traces/t1")
+
+
+@pytest.mark.parametrize("key", sorted(DETAIL))
+def test_missing_fields(both: Both, server: Server, key: str) -> None:
+    """A required field that is missing is named."""
+    body = {name: value for name, value in DETAIL.items() if name != key}
+    assert "lacks" in str(refused(both, server, body))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not JSON"),
+        (b"<html>", "not JSON"),
+        (b'{"id": "cut', "not JSON"),
+        (b"\xff\xfe\xfd", "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"null", "its body should be object, not null"),
+        (b"[]", "its body should be object, not array"),
+        (b'"text"', "its body should be object, not 'text'"),
+        (b"5", "its body should be object, not integer"),
+        (b"{}", "its body lacks"),
+        (b'{"id": ' + b"9" * 5000 + b"}", "not JSON"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_bodies_that_are_something_else(both: Both, server: Server, body: bytes, message: str) -> None:
+    """A 2xx with another body than the contract's is the same error."""
+    assert message in str(refused(both, server, body))
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 299])
+def test_undocumented_success(both: Both, server: Server, status: int) -> None:
+    """A 2xx that the contract does not document is no success to rely on."""
+    error = refused(both, server, DETAIL if status != 204 else b"", status=status)
+    assert error.status_code == status
+    assert "the contract does not document this status" in str(error)
+
+
+# httpx's generators cannot be closed from outside; trio notices that they are left to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_bodies_that_cannot_be_decoded(both: Both, server: Server) -> None:
+    """A wrong or cut compression is the same error; a right one is read."""
+    packed = gzip.compress(json.dumps(DETAIL).encode())
+    refused(both, server, b"no gzip", headers={"Content-Encoding": "gzip"})
+    refused(both, server, packed[:-12], headers={"Content-Encoding": "gzip"})
+    server.answers.clear()
+    server.answer(body=packed, headers={"Content-Encoding": "gzip"})
+    assert both.run(lambda client: client.traces.get("t1")).id == DETAIL["id"]
+
+
+# httpx's generators cannot be closed from outside; trio notices that they are left to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_body_that_inflates(both: Both, server: Server) -> None:
+    """A small body that would fill the memory is given up after 64 MiB."""
+    bomb = gzip.compress(b" " * (200 * 1024 * 1024), 9)
+    error = refused(both, server, bomb, headers={"Content-Encoding": "gzip"})
+    assert "inflates" in str(error)
+
+
+def test_unknown_fields_and_values_are_kept(both: Both, server: Server) -> None:
+    """What the contract does not know yet is no error: it is in additional_properties."""
+    server.answer(body={**DETAIL, "status": "brand-new", "reviewer": {"name": "Ada"}})
+    detail = both.run(lambda client: client.traces.get("t1"))
+    assert detail.status == "brand-new"
+    assert detail.additional_properties == {"reviewer": {"name": "Ada"}}
+
+
+def test_empty_objects_and_texts_beside_empty_lists(both: Both, server: Server) -> None:
+    """An empty list is right where the contract says list, whatever else is empty."""
+    body = trace(spans=[span(metadata={}, input="")], feedback=[], metadata={})
+    server.answer(body=body)
+    assert both.run(lambda client: client.traces.get("t1")).feedback == []
+
+
+def test_wrong_calls(server: Server) -> None:
+    """What is wrong in the call itself stays a TypeError."""
+    server.answer(body={"prompts": []})
+    with Artanis(**server.credentials) as client:
+        untyped: Any = call
+        with pytest.raises(TypeError, match="prompt_id"):
+            untyped(get_prompt.sync_detailed, client=client.api)
+        with pytest.raises(TypeError, match="call takes a generated sync_detailed function"):
+            untyped(list_prompts.sync, client=client.api)
+
+
+def test_the_server_can_not_forge_lines(server: Server) -> None:
+    """Text from the response is escaped where the error quotes it."""
+    error = refused(Both("sync", server), server, with_value(["createdAt"], "a\nINFO fine\x1b[0m"))
+    assert "\n" not in str(error)
+    assert "\x1b" not in str(error)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+PATHS = st.sampled_from(
+    [[key] for key in DETAIL]
+    + [["spans", 0, key] for key in DETAIL["spans"][0]]
+    + [["spans", 0], ["metadata", "user_id"]]
+)
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Any:
+    server = Server()
+    yield server
+    server.close()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=PATHS, value=JSON)
+def test_any_value_anywhere(module_server: Server, path: list[str | int], value: Any) -> None:
+    """Whatever stands where: the call returns a model whose fields have their types, or raises this one error."""
+    module_server.answers[:] = []
+    module_server.answer(body=with_value(path, value))
+    with Artanis(**module_server.credentials, max_retries=0) as client:
+        try:
+            detail = client.traces.get("t1")
+        except ArtanisError as error:
+            assert type(error) is APIResponseValidationError  # noqa: PT017 - either outcome is right
+        else:
+            assert isinstance(detail, models.TraceDetail)
+            assert all(isinstance(text, str) for text in (detail.id, detail.status))
+            assert all(isinstance(item, models.Span) and isinstance(item.step_id, str) for item in detail.spans)
+            assert all(isinstance(item.parent_span_id, str | None) for item in detail.spans)
+            assert call(get_trace.sync_detailed, "t1", client=client.api) == detail or value != value
+
+
+def test_prompts_are_checked_too(both: Both, server: Server) -> None:
+    """Every item of a list is looked at."""
+    server.answer(body={"prompts": [PROMPT, PROMPT, {**PROMPT, "content": None}]})
+    with pytest.raises(APIResponseValidationError, match=r"prompts\[2\]\.content should be string, not null"):
+        both.run(lambda client: client.prompts.list())

@@ -1,0 +1,255 @@
+"""`Artanis` and `AsyncArtanis`: resources, projects, options, closing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import artanis_client
+from artanis_api.api.knowledge_docs import list_knowledge_docs
+from artanis_api.api.prompts import list_prompts
+from artanis_client import Artanis, ArtanisError, AsyncArtanis, NotFoundError, acall, call, models
+from support import KEY, PROMPT, Both, Server, span, trace
+
+OTHERS = {"project_slug": "other"}, {"project_id": "4f8c2d1e-3b5a-4c6d-8e7f-9a0b1c2d3e40"}
+
+
+def test_prompts_list_returns_prompts(both: Both, server: Server) -> None:
+    """A list call asks for the client's project with both headers, and unwraps the list."""
+    server.answer(body={"prompts": [PROMPT]})
+    prompts = both.run(lambda client: client.prompts.list())
+    assert [type(prompt) for prompt in prompts] == [models.Prompt]
+    assert prompts[0].output_schema == {"type": "object"}
+    [request] = server.requests
+    assert (request.method, request.path) == ("GET", "/api/prompts?projectSlug=my-project")
+    assert (request.headers["x-api-key"], request.headers["x-org-slug"]) == (KEY, "my-org")
+    assert re.fullmatch(r"artanis-client/\S+ python/3\.\S+ httpx/0\.28\.\S+", request.headers["user-agent"])
+
+
+def test_prompts_get_returns_the_history(both: Both, server: Server) -> None:
+    """A detail call takes the id and no project."""
+    version = {"id": "v1", "content": "…", "isActive": True, "createdAt": "2026-04-01T00:00:00.000Z"}
+    server.answer(body={"id": "p1", "stepId": "classify", "outputSchema": {}, "versions": [version]})
+    history = both.run(lambda client: client.prompts.get("p1"))
+    assert isinstance(history, models.PromptHistory)
+    assert history.versions[0].is_active
+    assert server.requests[0].path == "/api/prompts/p1"
+
+
+def test_traces_get_returns_spans_and_feedback(both: Both, server: Server) -> None:
+    """A trace's detail carries what the reviewer made of it, with free JSON as plain Python."""
+    server.answer(body=trace(spans=[span(), span(approvedOutput=None)], feedback=[]))
+    detail = both.run(lambda client: client.traces.get("t1"))
+    assert isinstance(detail, models.TraceDetail)
+    assert detail.spans[0].approved_output == {"label": "shipping"}
+    assert detail.spans[1].approved_output is None
+    assert detail.metadata.get("user_id") == "user-123"
+
+
+@pytest.mark.parametrize("project", OTHERS, ids=str)
+@pytest.mark.parametrize("resource", ["prompts", "traces"])
+def test_project_of_the_call_replaces_the_default(
+    both: Both, server: Server, resource: str, project: dict[str, str]
+) -> None:
+    """Naming a project in the call leaves no trace of the client's own, of either kind."""
+    server.answer(body={resource: []})
+    assert both.run(lambda client: getattr(client, resource).list(**project)) == []
+    parameter = "projectSlug" if "project_slug" in project else "projectId"
+    assert server.requests[0].path == f"/api/{resource}?{parameter}={next(iter(project.values()))}"
+
+
+@pytest.mark.parametrize("resource", ["prompts", "traces"])
+def test_both_kinds_of_project_are_refused(both: Both, server: Server, resource: str) -> None:
+    """Two projects in one call are a ValueError, and no request."""
+    with pytest.raises(ValueError, match="give one of them"):
+        both.run(lambda client: getattr(client, resource).list(project_slug="a", project_id="b"))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("resource", ["prompts", "traces"])
+def test_no_project_anywhere_is_refused(both: Both, server: Server, resource: str) -> None:
+    """Without any project a list call is a ValueError that says where to name one, and no request."""
+    with pytest.raises(ValueError, match="project_slug or project_id"):
+        both.run(lambda client: getattr(client, resource).list(), project_slug=None)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "a?b", "a\nb", "a\x7f", "\x00"])
+def test_what_can_be_no_id_is_refused(both: Both, server: Server, bad: str) -> None:
+    """An id that would lead to another path is a ValueError before any request."""
+    for resource in ("prompts", "traces"):
+        with pytest.raises(ValueError, match="can be no id"):
+            both.run(lambda client: getattr(client, resource).get(bad))  # noqa: B023 - called at once
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("odd", ["trace_abc", "a b", "ü", "a%2Fb", "a#b", "...", "a\\b", "a:b"])
+def test_odd_ids_are_passed_on(both: Both, server: Server, odd: str) -> None:
+    """Any other id reaches the server as it is, because the client does not know what ids look like."""
+    from urllib.parse import unquote
+
+    server.answer(404, {"error": "Not found"})
+    with pytest.raises(NotFoundError):
+        both.run(lambda client: client.traces.get(odd))
+    assert unquote(server.requests[0].path.removeprefix("/api/traces/")) == odd
+
+
+def test_direct_use_of_generated_functions(server: Server) -> None:
+    """Every generated function works with `client.api`, through `call` and alone."""
+    server.answer(body={"knowledgeDocs": [{"id": "d1"}]})
+    with Artanis(**server.credentials) as client:
+        documents = call(list_knowledge_docs.sync_detailed, client=client.api, project_slug="p")
+        assert documents.knowledge_docs[0].id == "d1"
+        assert list_knowledge_docs.sync(client=client.api, project_slug="p") == documents
+
+
+def test_direct_use_of_async_generated_functions(server: Server) -> None:
+    """The same with `acall`."""
+    server.answer(body={"knowledgeDocs": []})
+
+    async def main() -> None:
+        async with AsyncArtanis(**server.credentials) as client:
+            documents = await acall(list_knowledge_docs.asyncio_detailed, client=client.api, project_slug="p")
+            assert documents.knowledge_docs == []
+            assert await list_knowledge_docs.asyncio(client=client.api, project_slug="p") == documents
+
+    anyio.run(main)
+
+
+def test_mixing_sync_and_async_is_refused(server: Server) -> None:
+    """A sync function on AsyncArtanis, or the reverse, would go out without headers, so it does not go out."""
+    with pytest.raises(TypeError, match="use Artanis"):
+        list_prompts.sync_detailed(client=AsyncArtanis(**server.credentials).api)
+    with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="use AsyncArtanis"):
+        anyio.run(lambda: list_prompts.asyncio_detailed(client=client.api))
+
+
+@pytest.mark.parametrize("method", ["with_headers", "with_cookies", "with_timeout"])
+def test_the_generated_client_makes_no_copies(server: Server, method: str) -> None:
+    """Its own `with_…` methods would change what they copy; they point to with_options instead."""
+    with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="with_options"):
+        getattr(client.api, method)({})
+
+
+def test_a_copy_made_by_other_means_sends_nothing(server: Server) -> None:
+    """`attrs.evolve` on the generated client gives one that refuses to work, rather than one without headers."""
+    import attrs
+
+    with Artanis(**server.credentials) as client, pytest.raises(TypeError):
+        list_prompts.sync(client=attrs.evolve(client.api))
+    assert server.requests == []
+
+
+def test_with_options_shares_connections(server: Server) -> None:
+    """A view has options of its own on the connections of the client, and leaves the client as it was."""
+    server.answer(body={"prompts": []})
+    with Artanis(**server.credentials) as client:
+        client.prompts.list()
+        with client.with_options(timeout=3, max_retries=0) as view:
+            view.prompts.list()
+            assert view._http.max_retries == 0
+            assert view._http.timeout.read == 3
+        client.prompts.list()
+        assert client._http.max_retries == 2
+        assert client._http.timeout.read == 60
+    assert len({request.connection for request in server.requests}) == 1
+    with pytest.raises(ArtanisError, match="closed"):
+        view.prompts.list()
+
+
+def test_with_options_keeps_what_is_not_given(server: Server) -> None:
+    """A view of a view adds to it; None is a timeout of its own, meaning none."""
+    with Artanis(**server.credentials) as client:
+        view = client.with_options(max_retries=5).with_options(timeout=None)
+        assert view._http.max_retries == 5
+        assert view._http.timeout.read is None
+
+
+def test_use_after_close_is_an_artanis_error(both: Both, server: Server) -> None:
+    """A closed client says so, and closing twice does nothing."""
+
+    def close_and_use(client: Any) -> Any:
+        if isinstance(client, Artanis):
+            client.close()
+            client.close()
+            return client.prompts.list()
+
+        async def main() -> Any:
+            await client.aclose()
+            await client.aclose()
+            return await client.prompts.list()
+
+        return main()
+
+    with pytest.raises(ArtanisError, match="closed"):
+        both.run(close_and_use)
+    assert server.requests == []
+
+
+def test_closing_an_unused_client(both: Both) -> None:
+    """A client that was never used closes like any other."""
+    both.run(lambda client: None)
+
+
+def test_repr_says_what_and_never_the_key(server: Server) -> None:
+    """The repr shows organization, project and host, and where the key came from."""
+    client = Artanis(**server.credentials)
+    shown = repr(client) + repr(client.api) + repr(vars(client))
+    assert "my-org" in shown
+    assert "my-project" in shown
+    assert "the argument api_key" in shown
+    assert KEY not in shown
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"timeout": 0}, "timeout must be more than 0"),
+        ({"timeout": -1}, "timeout must be more than 0"),
+        ({"timeout": float("nan")}, "timeout must be more than 0"),
+        ({"timeout": "5"}, "timeout must be seconds"),
+        ({"timeout": True}, "timeout must be seconds"),
+        ({"max_retries": -1}, "max_retries must be a whole number from 0"),
+        ({"max_retries": 1.5}, "max_retries must be a whole number from 0"),
+        ({"max_connections": 0}, "max_connections must be a whole number from 1"),
+        ({"max_connections": None}, "max_connections must be a whole number from 1"),
+        ({"api_key": 5}, "api_key must be text or a function"),
+        ({"org_slug": 5}, "org_slug must be text, not int"),
+        ({"project_id": b"x"}, "project_id must be text, not bytes"),
+        ({"profile": Path("x")}, "profile must be text"),
+        ({"httpx_args": {"timeout": 5}}, "httpx_args cannot hold 'timeout'"),
+        ({"httpx_args": {"base_url": "x"}}, "httpx_args cannot hold 'base_url'"),
+        ({"httpx_args": {"auth": ("a", "b")}}, "httpx_args cannot hold 'auth'"),
+        ({"httpx_args": {"follow_redirects": True}}, "httpx_args cannot hold 'follow_redirects'"),
+        ({"httpx_args": {"cookies": {}}}, "httpx_args cannot hold 'cookies'"),
+        ({"httpx_args": {"proxies": {}}}, "unexpected keyword argument 'proxies'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
+def test_wrong_arguments(server: Server, cls: Any, arguments: dict[str, Any], message: str) -> None:
+    """A wrong argument is a TypeError or ValueError that names it."""
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        cls(**{**server.credentials, **arguments})
+
+
+def test_an_async_key_function_needs_the_async_client(server: Server) -> None:
+    """`Artanis` could not await it."""
+
+    async def key() -> str:
+        return KEY
+
+    with pytest.raises(TypeError, match="AsyncArtanis"):
+        Artanis(**{**server.credentials, "api_key": key})
+
+
+def test_version() -> None:
+    """The version is the one of the installed distribution."""
+    from importlib.metadata import version
+
+    assert artanis_client.__version__ == version("artanis-client")

@@ -1,0 +1,512 @@
+"""What goes over the wire, and through which connections."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from artanis_api.api.prompts import list_prompts
+from artanis_client import APITimeoutError, Artanis, ArtanisError, AsyncArtanis, AuthenticationError
+from support import KEY, Answer, Both, Request, Server, trace
+
+
+def prompts(both: Both, **options: Any) -> Any:
+    return both.run(lambda client: client.prompts.list(), **options)
+
+
+def test_extra_headers(both: Both, server: Server) -> None:
+    """Extra headers are sent, but cannot replace the two."""
+    server.answer(body={"prompts": []})
+    prompts(both, httpx_args={"headers": {"X-Team": "a", "X-API-Key": "other", "x-org-slug": "other"}})
+    headers = server.requests[0].headers
+    assert (headers["x-team"], headers["x-api-key"], headers["x-org-slug"]) == ("a", KEY, "my-org")
+
+
+def test_headers_of_a_request_cannot_replace_the_two(server: Server) -> None:
+    """Nor can those of a single request on the httpx client."""
+    server.answer(body={})
+    with Artanis(**server.credentials) as client:
+        client.api.get_httpx_client().get("/api/prompts", headers={"x-api-key": "other"})
+    assert server.requests[0].headers["x-api-key"] == KEY
+
+
+def test_cookies_are_dropped(both: Both, server: Server) -> None:
+    """A cookie that the server sets is neither kept nor sent back."""
+    server.answer(body={"prompts": []}, headers={"Set-Cookie": "__session=abc; Path=/"})
+
+    async def twice(client: Any) -> None:
+        await client.prompts.list()
+        await client.prompts.list()
+
+    both.run(twice if both.is_async else lambda client: [client.prompts.list(), client.prompts.list()])
+    assert len(server.requests) == 2
+    assert all("cookie" not in request.headers for request in server.requests)
+
+
+def test_the_key_goes_to_its_origin_alone(server: Server) -> None:
+    """An absolute URL elsewhere, or another scheme or port, is a ValueError and no request."""
+    with Artanis(**server.credentials) as client:
+        http = client.api.get_httpx_client()
+        for url in ("https://example.com/api", server.url.replace("http:", "https:"), "http://127.0.0.1:1/api"):
+            with pytest.raises(ValueError, match="alone, not to"):
+                http.get(url + "/x")
+        with pytest.raises(ValueError, match="alone"):
+            http.send(httpx.Request("GET", "http://localhost/api"))
+    assert server.requests == []
+
+
+def test_redirects_cannot_be_switched_on_for_one_request(server: Server) -> None:
+    """Not even a request that asks for it follows a redirect."""
+    server.answer(307, headers={"Location": "/elsewhere"})
+    with Artanis(**server.credentials) as client, pytest.raises(ArtanisError):
+        client.api.get_httpx_client().get("/api/prompts", follow_redirects=True)
+    assert len(server.requests) == 1
+
+
+def test_connections_are_reused(both: Both, server: Server) -> None:
+    """Calls one after another share one connection, after an error too."""
+    server.answer(404, {"error": "Not found"})
+
+    async def several(client: Any) -> None:
+        for _ in range(5):
+            with pytest.raises(ArtanisError):
+                await client.traces.get("x")
+
+    def several_sync(client: Any) -> None:
+        for _ in range(5):
+            with pytest.raises(ArtanisError):
+                client.traces.get("x")
+
+    both.run(several if both.is_async else several_sync)
+    assert len({request.connection for request in server.requests}) == 1
+
+
+def test_event_hooks(both: Both, server: Server) -> None:
+    """The user's hooks see each request and response, redirects with their location."""
+    server.answer(302, headers={"Location": "/elsewhere"})
+    seen: list[str] = []
+
+    async def on_response(response: httpx.Response) -> None:
+        seen.append(response.headers["location"])
+
+    hook: Any = on_response if both.is_async else lambda response: seen.append(response.headers["location"])
+    with pytest.raises(ArtanisError):
+        prompts(both, httpx_args={"event_hooks": {"response": [hook]}})
+    assert seen == ["/elsewhere"]
+
+
+@pytest.mark.parametrize("when", ["request", "response"])
+def test_exceptions_of_hooks_pass_through(both: Both, server: Server, when: str) -> None:
+    """What a hook raises is the user's own, and is not retried."""
+    server.answer(body={"prompts": []})
+
+    class Own(Exception):
+        pass
+
+    def sync_hook(_: object) -> None:
+        raise Own
+
+    async def async_hook(_: object) -> None:
+        raise Own
+
+    with pytest.raises(Own):
+        prompts(both, httpx_args={"event_hooks": {when: [async_hook if both.is_async else sync_hook]}})
+    assert len(server.requests) == (0 if when == "request" else 1)
+
+
+def test_exceptions_of_a_transport_pass_through(both: Both) -> None:
+    """What a transport raises comes out as it is, unless it is one of httpx's, which becomes ours."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise KeyError("own") if "own" in request.url.path else httpx.ReadTimeout("slow")
+
+    options: Any = {"httpx_args": {"transport": httpx.MockTransport(handler)}, "max_retries": 0}
+    with pytest.raises(KeyError):
+        both.run(lambda client: client.prompts.get("own"), **options)
+    with pytest.raises(APITimeoutError):
+        both.run(lambda client: client.prompts.get("x"), **options)
+
+
+def test_a_mock_transport(both: Both) -> None:
+    """A mock transport serves as it does with httpx itself."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"prompts": []}))
+    assert prompts(both, httpx_args={"transport": transport}) == []
+
+
+def test_environment_proxies(both: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY is obeyed, NO_PROXY too, and trust_env=False ignores both."""
+    server.answer(body={"prompts": []})
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    elsewhere: Any = {"base_url": "http://artanis.invalid", "allow_http": True, "max_retries": 0}
+    prompts(both, **elsewhere)
+    assert server.requests[0].path.startswith("http://artanis.invalid/api/prompts")
+    with pytest.raises(ArtanisError):
+        prompts(both, **elsewhere, httpx_args={"trust_env": False})
+    monkeypatch.setenv("NO_PROXY", "artanis.invalid")
+    with pytest.raises(ArtanisError):
+        prompts(both, **elsewhere)
+    assert len(server.requests) == 1
+
+
+def test_mounts_and_proxy_arguments(both: Both, server: Server) -> None:
+    """`proxy` and `mounts` work as in httpx."""
+    server.answer(body={"prompts": []})
+    elsewhere: Any = {"base_url": "http://artanis.invalid", "allow_http": True}
+    prompts(both, **elsewhere, httpx_args={"proxy": server.url})
+    transport = httpx.AsyncHTTPTransport if both.is_async else httpx.HTTPTransport
+    prompts(both, **elsewhere, httpx_args={"mounts": {"http://": transport(proxy=server.url)}})
+    assert len(server.requests) == 2
+
+
+def test_a_streamed_response(server: Server) -> None:
+    """A stream on the httpx client comes unread when it is a 2xx, and as an error otherwise."""
+    server.answer(body=b"x" * 100_000)
+    server.answer(404, {"error": "Not found"})
+    with Artanis(**server.credentials) as client:
+        http = client.api.get_httpx_client()
+        with http.stream("GET", "/api/prompts") as response:
+            assert not response.is_closed
+            assert sum(map(len, response.iter_bytes())) == 100_000
+        with pytest.raises(ArtanisError, match="404"), http.stream("GET", "/api/prompts"):
+            pass
+
+
+def test_no_more_than_max_connections(server: Server) -> None:
+    """Threads beyond the limit wait for a slot, however long that takes."""
+    release = threading.Event()
+    server.answer(body=trace(spans=[], feedback=[]), hold=release)
+    with Artanis(**server.credentials, max_connections=3, timeout=10) as client, ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(client.traces.get, str(number)) for number in range(12)]
+        _wait(lambda: server.in_flight == 3)
+        release.set()
+        assert len([call.result() for call in calls]) == 12
+    assert server.most_in_flight == 3
+    assert len({request.connection for request in server.requests}) == 3
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_no_more_than_max_connections_async(server: Server, backend: str) -> None:
+    """So do tasks; one that is cancelled while it waits or runs gives its slot back."""
+    release = threading.Event()
+    server.answer(body=trace(spans=[], feedback=[]), hold=release)
+
+    async def main() -> None:
+        async with AsyncArtanis(**server.credentials, max_connections=3) as client:
+            async with anyio.create_task_group() as doomed:
+                for number in range(12):
+                    doomed.start_soon(client.traces.get, str(number))
+                await anyio.to_thread.run_sync(_wait, lambda: server.in_flight == 3)
+                doomed.cancel_scope.cancel()
+            release.set()
+            async with anyio.create_task_group() as group:
+                for number in range(12):
+                    group.start_soon(client.traces.get, str(number))
+
+    anyio.run(main, backend=backend)
+    assert server.most_in_flight <= 6  # three that were cancelled may still be on the server
+    assert len(server.requests) == 15
+
+
+def test_many_gathered_tasks(server: Server) -> None:
+    """Five hundred calls at once neither time out nor open more than max_connections connections."""
+    server.answer(body=trace(spans=[], feedback=[]))
+
+    async def main() -> None:
+        async with (
+            AsyncArtanis(**server.credentials, max_connections=4, timeout=5) as client,
+            anyio.create_task_group() as group,
+        ):
+            for number in range(500):
+                group.start_soon(client.traces.get, str(number))
+
+    anyio.run(main)
+    assert len({request.connection for request in server.requests}) <= 4
+
+
+def test_threads_share_a_client(server: Server) -> None:
+    """The first calls of eight threads open no more than eight connections on one client."""
+    server.answer(body={"prompts": []})
+    barrier = threading.Barrier(8)
+    with Artanis(**server.credentials) as client, ThreadPoolExecutor(8) as pool:
+
+        def first(_: int) -> None:
+            barrier.wait()
+            client.prompts.list()
+
+        list(pool.map(first, range(8)))
+        assert list(client._http._places) == [os.getpid()]
+        assert client._http._places[os.getpid()].client is client._http
+
+
+# What an event loop leaves open when it ends can only be collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_client_across_event_loops(server: Server, backend: str) -> None:
+    """An async client works in one event loop after another, and keeps nothing of those that ended."""
+    server.answer(body={"prompts": []})
+    client = AsyncArtanis(**server.credentials)
+    for _ in range(4):
+        anyio.run(client.prompts.list, backend=backend)
+        assert len(client._http._places) == 1
+    anyio.run(client.aclose, backend=backend)
+    with pytest.raises(ArtanisError, match="closed"):
+        anyio.run(client.prompts.list, backend=backend)
+    gc.collect()
+
+
+# What an event loop leaves open when it ends can only be collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_event_loops_in_several_threads(server: Server) -> None:
+    """An async client may even serve several event loops at a time."""
+    server.answer(body={"prompts": []})
+    client = AsyncArtanis(**server.credentials)
+    barrier = threading.Barrier(4)
+
+    async def main() -> None:
+        await client.prompts.list()
+        await anyio.to_thread.run_sync(barrier.wait)
+        await client.prompts.list()
+
+    with ThreadPoolExecutor(4) as pool:
+        for run in [pool.submit(anyio.run, main) for _ in range(4)]:
+            run.result()
+    assert len(server.requests) == 8
+    client._http._places.clear()
+    gc.collect()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_after_fork(server: Server) -> None:
+    """A forked process gets connections of its own, and the parent's stay usable."""
+    server.answer(body={"prompts": []})
+    with Artanis(**server.credentials) as client:
+        client.prompts.list()
+        child = os.fork()
+        if child == 0:  # pragma: no cover - measured in the parent alone
+            try:
+                client.prompts.list()
+                client.prompts.list()
+                client.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        client.prompts.list()
+    first, second, third, fourth = (request.connection for request in server.requests)
+    assert first == fourth
+    assert second == third != first
+
+
+class Rotating:
+    """A source whose key the server stops accepting after `good` has moved on."""
+
+    def __init__(self) -> None:
+        self.current = "key-1"
+        self.asked = 0
+        self.lock = threading.Lock()
+
+    def __call__(self) -> str:
+        with self.lock:
+            self.asked += 1
+        return self.current
+
+
+def accepting(*keys: str) -> Any:
+    def answer(request: Request) -> Answer:
+        known = request.headers["x-api-key"] in keys
+        return Answer(200, {"prompts": []}) if known else Answer(401, {"error": "Not authenticated"})
+
+    return answer
+
+
+def test_rotation(both: Both, server: Server) -> None:
+    """After a 401 the source is asked once more, and the request repeated with the new key."""
+    server.answers.append(accepting("key-2"))
+    key = Rotating()
+
+    def source() -> str:
+        key()
+        return f"key-{key.asked}"
+
+    assert prompts(both, api_key=source, max_retries=0) == []
+    assert [request.headers["x-api-key"] for request in server.requests] == ["key-1", "key-2"]
+
+
+def test_an_unchanged_key_raises(both: Both, server: Server) -> None:
+    """When the source has no other key, the 401 is raised without a repetition."""
+    server.answers.append(accepting("other"))
+    key = Rotating()
+    with pytest.raises(AuthenticationError):
+        prompts(both, api_key=key)
+    assert (key.asked, len(server.requests)) == (2, 1)
+
+
+def test_a_second_refusal_raises(both: Both, server: Server) -> None:
+    """A new key that is refused as well is not the beginning of a loop."""
+    server.answers.append(accepting("none"))
+    numbers = iter(range(100))
+    with pytest.raises(AuthenticationError):
+        prompts(both, api_key=lambda: f"key-{next(numbers)}")
+    assert len(server.requests) == 2
+
+
+def test_rotation_from_a_file(both: Both, server: Server, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was replaced in the configuration file is picked up without a restart."""
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(path))
+
+    def write(key: str) -> None:
+        path.write_text(f'[default]\napi_key = "{key}"')
+        path.chmod(0o600)
+
+    write("key-1")
+
+    def answer(request: Request) -> Answer:
+        write("key-2")
+        return accepting("key-2")(request)  # type: ignore[no-any-return]
+
+    server.answers.append(answer)
+    assert prompts(both, api_key=None) == []
+    assert [request.headers["x-api-key"] for request in server.requests] == ["key-1", "key-2"]
+
+
+def test_a_given_key_is_not_asked_for_again(both: Both, server: Server) -> None:
+    """A key that was given as text can only be refused."""
+    server.answers.append(accepting("other"))
+    with pytest.raises(AuthenticationError):
+        prompts(both)
+    assert len(server.requests) == 1
+
+
+def test_one_thread_asks_for_all(server: Server) -> None:
+    """However many threads are refused, the source is asked once, and each request is repeated once."""
+    server.answers.append(accepting("key-2"))
+    key, barrier = Rotating(), threading.Barrier(8)
+    with Artanis(**{**server.credentials, "api_key": key}) as client, ThreadPoolExecutor(8) as pool:
+        server.answers[:] = [accepting("key-1", "key-2")]
+        client.prompts.list()
+        key.current, server.answers[:] = "key-2", [accepting("key-2")]
+
+        def call(_: int) -> None:
+            barrier.wait()
+            client.prompts.list()
+
+        list(pool.map(call, range(8)))
+    assert key.asked == 2
+    assert len(server.requests) <= 1 + 16
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_task_asks_for_all(server: Server, backend: str) -> None:
+    """However many tasks are refused, the source is asked once; asking does not hold up the event loop."""
+    key = Rotating()
+    asked_in: list[int] = []
+
+    def source() -> str:
+        asked_in.append(threading.get_ident())
+        return key()
+
+    async def main() -> None:
+        server.answers[:] = [accepting("key-1")]
+        async with AsyncArtanis(**{**server.credentials, "api_key": source}) as client:
+            await client.prompts.list()
+            key.current, server.answers[:] = "key-2", [accepting("key-2")]
+            async with anyio.create_task_group() as group:
+                for _ in range(50):
+                    group.start_soon(client.prompts.list)
+
+    anyio.run(main, backend=backend)
+    assert key.asked == 2
+    assert threading.get_ident() not in asked_in
+
+
+def test_a_post_is_sent_and_mapped(server: Server) -> None:
+    """Other methods than GET carry the headers as well."""
+    server.answer(409, {"error": "exists"})
+    with Artanis(**server.credentials) as client, pytest.raises(ArtanisError, match="409 exists"):
+        client.api.get_httpx_client().post("/api/things", json={"a": 1})
+    assert server.requests[0].body == b'{"a":1}'
+    assert server.requests[0].headers["x-api-key"] == KEY
+
+
+def test_default_tls_is_shared(server: Server) -> None:
+    """Clients with default TLS settings share one context; settings of the user's get their own."""
+
+    def context(client: Any) -> Any:
+        return client._http._transport._pool._ssl_context
+
+    first, second = Artanis(**server.credentials), Artanis(**server.credentials)
+    third = AsyncArtanis(**server.credentials)
+    assert context(first) is context(second) is context(third)
+    for own in ({"verify": True}, {"verify": False}, {"http2": True}, {"trust_env": False}):
+        assert context(Artanis(**server.credentials, httpx_args=own)) is not context(first)
+
+
+def _wait(condition: Any, seconds: float = 5.0) -> None:
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.005)):
+        if condition():
+            return
+        pause.wait(0.005)
+    raise AssertionError("it did not happen in time")
+
+
+def test_reading_over_tls(both: Both) -> None:
+    """A custom CA goes in through `verify`; without it the connection fails with the reason to see."""
+    import ssl
+
+    import trustme
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = Server()
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.answer(body={"prompts": []})
+    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    try:
+        assert prompts(both, base_url=url, httpx_args={"verify": trusting}) == []
+        with pytest.raises(ArtanisError, match=r"(?i)certificate") as caught:
+            prompts(both, base_url=url, max_retries=0)
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
+    finally:
+        server.close()
+
+
+def test_direct_calls_raise_our_errors(server: Server) -> None:
+    """A generated function called directly raises the same errors, and refuses the same ids."""
+    from artanis_api.api.prompts import get_prompt
+
+    server.answer(404, {"error": "Not found"})
+    with Artanis(**server.credentials) as client:
+        with pytest.raises(ArtanisError, match="404"):
+            get_prompt.sync("x", client=client.api)
+        with pytest.raises(ValueError, match="no id"):
+            get_prompt.sync("..", client=client.api)
+        with pytest.raises(ArtanisError, match="404"):
+            list_prompts.sync(client=client.api)
+
+
+def test_nothing_listens() -> None:
+    """A port where nothing listens is refused, by both clients, in the same words."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        errors: list[str] = []
+        for kind in Both.kinds:
+            both = Both(kind, Server())
+            with pytest.raises(ArtanisError) as caught:
+                prompts(both, base_url=url, max_retries=0)
+            errors.append(repr(caught.value.__cause__))
+            both.server.close()
+    assert all("refused" in error.lower() or "all connection attempts" in error.lower() for error in errors), errors

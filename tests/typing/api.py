@@ -1,0 +1,90 @@
+"""Never executed: type checkers read this, and fail when the types of the public calls change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, assert_type
+
+import httpx
+
+from artanis_api import AuthenticatedClient
+from artanis_api.api.knowledge_docs import get_knowledge_doc, list_knowledge_docs
+from artanis_api.api.prompts import get_prompt, list_prompts
+from artanis_api.api.traces import get_trace, list_traces
+from artanis_client import (
+    APIConnectionError,
+    APIStatusError,
+    Artanis,
+    AsyncArtanis,
+    RateLimitError,
+    acall,
+    call,
+    models,
+)
+
+
+def sync_calls(client: Artanis) -> None:
+    assert_type(client.prompts.list(), list[models.Prompt])
+    assert_type(client.prompts.list(project_slug="p"), list[models.Prompt])
+    assert_type(client.prompts.get("id"), models.PromptHistory)
+    assert_type(client.traces.list(since="2026-04", until=datetime.now()), list[models.Trace])
+    assert_type(client.traces.get("id"), models.TraceDetail)
+    assert_type(client.traces.get("id").spans[0].created_at, datetime)
+    assert_type(client.with_options(timeout=None, max_retries=0), Artanis)
+    assert_type(client.api, AuthenticatedClient)
+
+
+def generated_calls(client: Artanis) -> None:
+    assert_type(call(list_prompts.sync_detailed, client=client.api, project_slug="p"), models.PromptList)
+    assert_type(call(get_prompt.sync_detailed, "id", client=client.api), models.PromptHistory)
+    assert_type(call(list_traces.sync_detailed, client=client.api), models.TraceList)
+    assert_type(call(get_trace.sync_detailed, "id", client=client.api), models.TraceDetail)
+    assert_type(call(list_knowledge_docs.sync_detailed, client=client.api), models.KnowledgeDocList)
+    assert_type(call(get_knowledge_doc.sync_detailed, "id", client=client.api), models.KnowledgeDocHistory)
+    call(get_prompt.sync_detailed, client=client.api)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    call(get_prompt.sync_detailed, 5, client=client.api)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def async_calls(client: AsyncArtanis) -> None:
+    assert_type(await client.prompts.list(), list[models.Prompt])
+    assert_type(await client.prompts.get("id"), models.PromptHistory)
+    assert_type(await client.traces.list(until="2026-04"), list[models.Trace])
+    assert_type(await client.traces.get("id"), models.TraceDetail)
+    assert_type(await acall(list_prompts.asyncio_detailed, client=client.api), models.PromptList)
+    assert_type(await acall(get_trace.asyncio_detailed, "id", client=client.api), models.TraceDetail)
+    assert_type(client.with_options(max_retries=1), AsyncArtanis)
+    async with client as same:
+        assert_type(same, AsyncArtanis)
+
+
+def construction(key: str, ask: Awaitable[str]) -> None:
+    async def ask_async() -> str:
+        return key
+
+    Artanis()
+    Artanis(api_key=key, org_slug="o", timeout=5, httpx_args={"verify": False})
+    Artanis(api_key=lambda: key, timeout=httpx.Timeout(5), max_retries=0)
+    AsyncArtanis(api_key=ask_async, timeout=None)
+    Artanis(key)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Artanis(timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with Artanis() as client:
+        assert_type(client, Artanis)
+
+
+def errors(status: APIStatusError, limit: RateLimitError, connection: APIConnectionError) -> None:
+    assert_type(status.status_code, int)
+    assert_type(status.message, str)
+    assert_type(status.body, object)
+    assert_type(status.headers, dict[str, str])
+    assert_type(status.request_id, str | None)
+    assert_type(limit.retry_after, float | None)
+    assert_type(connection.method, str)
+    assert_type(connection.url, str)
+
+
+def free_json(span: models.Span) -> Any:
+    assert_type(span.input_, Any)
+    assert_type(span.approved_output, Any)
+    assert_type(span.parent_span_id, str | None)
+    return span.metadata.get("anything")
