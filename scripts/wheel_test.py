@@ -23,7 +23,7 @@ def main() -> int:
         [wheel] = scratch.glob("*.whl")
         venv.create(scratch / "env", with_pip=True)
         python = scratch / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "test.txt")], check=True)
         subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
         print(f"Testing {wheel.name}", flush=True)

@@ -114,9 +114,8 @@ class Traces(_Resource):
             ValueError: No project, here or in the client, or both kinds; a date that is none.
             ArtanisError: The call failed; `call` says in which ways.
         """
-        project, is_wanted = self._project(project_slug, project_id), _period(since, until)
-        traces = call(list_traces.sync_detailed, client=self._api, **project).traces
-        return [trace for trace in traces if is_wanted(trace)]
+        project, within = self._project(project_slug, project_id), _period(since, until)
+        return within(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
     def get(self, trace_id: str) -> TraceDetail:
         """One trace with its spans and feedback. Raises as `list` does; `NotFoundError` without one."""
@@ -135,9 +134,8 @@ class AsyncTraces(_Resource):
         until: datetime | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
-        project, is_wanted = self._project(project_slug, project_id), _period(since, until)
-        traces = (await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces
-        return [trace for trace in traces if is_wanted(trace)]
+        project, within = self._project(project_slug, project_id), _period(since, until)
+        return within((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
     async def get(self, trace_id: str) -> TraceDetail:
         """Like `Traces.get`."""
@@ -279,13 +277,15 @@ class AsyncArtanis(_Base):
         await self.aclose()
 
 
-def _period(since: datetime | str | None, until: datetime | str | None) -> Callable[[Trace], bool]:
-    """Whether a trace was created between the start of `since` and the end of `until`."""
+def _period(since: datetime | str | None, until: datetime | str | None) -> Callable[[list[Trace]], list[Trace]]:
+    """What chooses the traces that were created between the start of `since` and the end of `until`."""
+    if since is None and until is None:
+        return lambda traces: traces
     first = datetime.min.replace(tzinfo=UTC) if since is None else _bounds("since", since)[0]
     end = datetime.max.replace(tzinfo=UTC) if until is None else _bounds("until", until)[1]
     if first >= end:
         raise ValueError(f"since ({since}) is later than until ({until}).")
-    return lambda trace: first <= _utc(trace.created_at) < end
+    return lambda traces: [trace for trace in traces if first <= _utc(trace.created_at) < end]
 
 
 def _bounds(name: str, value: datetime | str) -> tuple[datetime, datetime]:

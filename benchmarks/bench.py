@@ -1,0 +1,182 @@
+"""How much the client adds to plain tools: `make bench`.
+
+Everything is a ratio against a plain tool, both measured in turn in one run, because machines differ and drift. Printed
+are the median of the pairs and, in brackets, the smallest and the largest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from artanis_client import Artanis, AsyncArtanis
+
+IMPORT = "from artanis_client import Artanis"
+BARE = """
+import json, os, httpx
+headers = {"x-api-key": os.environ["ARTANIS_API_KEY"], "x-org-slug": os.environ["ARTANIS_ORG_SLUG"]}
+with httpx.Client(base_url=os.environ["ARTANIS_BASE_URL"], headers=headers) as client:
+    json.loads(client.get("/api/prompts", params={"projectSlug": os.environ["ARTANIS_PROJECT_SLUG"]}).content)
+"""
+OURS = """
+from artanis_client import Artanis
+with Artanis() as client:
+    client.prompts.list()
+"""
+
+
+@contextmanager
+def sandbox(*options: str) -> Iterator[dict[str, str]]:
+    """The variables that point a client at a sandbox in a process of its own."""
+    command = [sys.executable, "-m", "artanis_client.sandbox", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        exports = [shlex.split(process.stdout.readline())[1] for _ in range(4)]
+        try:
+            yield dict(export.split("=", 1) for export in exports)
+        finally:
+            process.terminate()
+
+
+def seconds(action: Callable[[], object], times: int = 1) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - started) / times
+
+
+def pairs(ours: Callable[[], float], plain: Callable[[], float], rounds: int) -> list[tuple[float, float]]:
+    """Both measured in turn, after one round that does not count."""
+    return [(ours(), plain()) for _ in range(rounds + 1)][1:]
+
+
+def report(what: str, measured: list[tuple[float, float]], target: str, unit: float = 1e3, name: str = "ms") -> None:
+    ratios = sorted(ours / plain for ours, plain in measured)
+    ours, plain = (statistics.median(column) * unit for column in zip(*measured, strict=True))
+    spread = f"{statistics.median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+    print(f"{what:58} {spread:20} {ours:8.1f} against {plain:8.1f} {name}   target {target}", flush=True)
+
+
+def in_process(code: str, variables: dict[str, str]) -> Callable[[], float]:
+    environment = {**os.environ, **variables}
+    return lambda: seconds(lambda: subprocess.run([sys.executable, "-c", code], env=environment, check=True))
+
+
+def credentials(variables: dict[str, str]) -> dict[str, str]:
+    return {name.removeprefix("ARTANIS_").lower(): value for name, value in variables.items()}
+
+
+def headers(variables: dict[str, str]) -> dict[str, str]:
+    return {"x-api-key": variables["ARTANIS_API_KEY"], "x-org-slug": variables["ARTANIS_ORG_SLUG"]}
+
+
+def start_up(variables: dict[str, str]) -> None:
+    measured = pairs(in_process(IMPORT, {}), in_process("import httpx", {}), 15)
+    report("import, against `import httpx`", measured, "<= 1.45")
+    measured = pairs(in_process(OURS, variables), in_process(BARE, variables), 15)
+    report("process start to first decoded response, against httpx", measured, "<= 1.25")
+
+
+def one_call(variables: dict[str, str]) -> None:
+    bare = httpx.Client(base_url=variables["ARTANIS_BASE_URL"], headers=headers(variables))
+    with Artanis(**credentials(variables)) as client, bare:  # type: ignore[arg-type]
+        prompt_id = client.prompts.list()[0].id
+        ours: Callable[[], object] = lambda: client.prompts.get(prompt_id)  # noqa: E731
+        plain: Callable[[], object] = lambda: json.loads(bare.get(f"/api/prompts/{prompt_id}").content)  # noqa: E731
+        measured = pairs(lambda: seconds(ours, 200), lambda: seconds(plain, 200), 15)
+        added = statistics.median(ours - plain for ours, plain in measured) * 1e6
+        report("prompts.get, kept alive, against httpx and json.loads", measured, "<= 1.15", 1e6, "us")
+        print(f"{'':58} {added:5.0f} us added{'':37}target <= 100 us")
+    asyncio.run(one_async_call(variables, prompt_id))
+
+
+async def one_async_call(variables: dict[str, str], prompt_id: str) -> None:
+    async def seconds_of(action: Callable[[], Any]) -> float:
+        started = time.perf_counter()
+        for _ in range(200):
+            await action()
+        return (time.perf_counter() - started) / 200
+
+    async def plain_call() -> None:
+        json.loads((await bare.get(f"/api/prompts/{prompt_id}")).content)
+
+    bare = httpx.AsyncClient(base_url=variables["ARTANIS_BASE_URL"], headers=headers(variables))
+    async with AsyncArtanis(**credentials(variables)) as client, bare:  # type: ignore[arg-type]
+        measured = [
+            (await seconds_of(lambda: client.prompts.get(prompt_id)), await seconds_of(plain_call)) for _ in range(16)
+        ]
+        report("the same, async", measured[1:], "<= 0.90 without sniffio in the bare one", 1e6, "us")
+
+
+def many_traces() -> None:
+    trace = {
+        "status": "completed",
+        "createdAt": "2026-04-08T09:00:00.000Z",
+        "updatedAt": "2026-04-08T09:00:05.000Z",
+    }
+    rows = [
+        {"id": f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}", **trace, "metadata": {"user_id": f"user-{n}"}}
+        for n in range(100_000)
+    ]
+    content = json.dumps({"traces": rows}).encode()
+    del rows
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    arguments = {"api_key": "k", "org_slug": "o", "project_slug": "p"}
+    with Artanis(**arguments, httpx_args={"transport": transport}) as client:  # type: ignore[arg-type]
+        measured = pairs(lambda: seconds(client.traces.list), lambda: seconds(lambda: json.loads(content)), 7)
+    report("traces.list of 100,000, against json.loads of its body", measured, "<= 2.40")
+
+
+def gathered() -> None:
+    with sandbox("--latency", "0.02") as variables:
+
+        async def run() -> float:
+            async with AsyncArtanis(**credentials(variables)) as client:  # type: ignore[arg-type]
+                ids = [trace.id for trace in await client.traces.list()]
+                started = time.perf_counter()
+                await asyncio.gather(*(client.traces.get(ids[number % len(ids)]) for number in range(2000)))
+                return 2000 / (time.perf_counter() - started)
+
+        rates = [asyncio.run(run()) for _ in range(3)]
+        print(f"{'2,000 gathered traces.get, 20 ms latency':58} {statistics.median(rates):5.0f} a second "
+              f"({min(rates):.0f}-{max(rates):.0f}){'':25}target >= 600")  # fmt: skip
+
+
+def second_client() -> None:
+    code = """
+import time
+from artanis_client import Artanis
+for _ in range(2):
+    started = time.perf_counter(); Artanis(api_key="k", org_slug="o"); print(time.perf_counter() - started)
+"""
+    measured = []
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        first, second = map(float, done.stdout.split())
+        measured.append((second, first))
+    report("the second client of a process, against the first", measured, "<= 0.10")
+
+
+def main() -> None:
+    print(f"Python {sys.version.split()[0]}, httpx {httpx.__version__}, {os.cpu_count()} cores\n")
+    with sandbox() as variables:
+        start_up(variables)
+        one_call(variables)
+    second_client()
+    many_traces()
+    gathered()
+
+
+if __name__ == "__main__":
+    main()
