@@ -1,0 +1,178 @@
+"""The generated package: the same bytes everywhere, replaced whole or not at all, and nothing in it by hand."""
+
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import generate
+
+pytestmark = pytest.mark.tooling
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return every file below `generated` with its bytes."""
+    folder = root / "generated"
+    return {name: (folder / name).read_bytes() for name in generate.files(folder)}
+
+
+def test_what_is_committed_is_what_the_generator_writes() -> None:
+    """`make check-generated` passes on the project itself."""
+    command = [sys.executable, str(PROJECT / "scripts" / "generate.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "generated/artanis_api: as generated\n", "")
+
+
+def test_generating_twice_gives_the_same_bytes(tree: Path) -> None:
+    """Neither the folder nor what was there before shows in the output, and a second run finds nothing to do."""
+    before = contents(tree)
+    shutil.rmtree(tree / "generated")
+    assert generate.main(["--root", str(tree)]) == 0
+    assert contents(tree) == before
+
+
+def test_an_unchanged_package_is_left_alone(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Generating what is already there says so and touches no file."""
+    times = {path: path.stat().st_mtime_ns for path in tree.rglob("*.py")}
+    assert generate.main(["--root", str(tree)]) == 0
+    assert capsys.readouterr().out == "generated/artanis_api: up to date\n"
+    assert {path: path.stat().st_mtime_ns for path in tree.rglob("*.py")} == times
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("generated/ruff.toml", "line-length = 40\n[format]\nquote-style = 'single'\n"),
+        (".ruff.toml", "exclude = ['*']\n"),
+        (".gitignore", "*\n"),
+        ("pyproject.toml", "[tool.ruff]\nline-length = 40\n[tool.ruff.lint]\nselect = ['ALL']\n"),
+    ],
+)
+def test_a_foreign_ruff_configuration_has_no_effect(tree: Path, name: str, settings: str) -> None:
+    """Whatever ruff is told above or beside the package, the bytes are the same."""
+    before = contents(tree)
+    shutil.rmtree(tree / generate.PACKAGE)
+    (tree / name).write_text(settings, encoding="utf-8")
+    (tree / ".git").mkdir()  # ruff obeys .gitignore in a repository, which to it is this
+    assert generate.main(["--root", str(tree)]) == 0
+    (tree / name).unlink()
+    (tree / ".git").rmdir()
+    assert contents(tree) == before
+
+
+def test_check_names_every_file_that_differs(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Edited, missing and extra files of any kind fail the check, which says what to do and changes nothing."""
+    package = tree / generate.PACKAGE
+    with (package / "models" / "trace.py").open("a", encoding="utf-8") as stream:
+        stream.write("# by hand\n")
+    (package / "py.typed").unlink()
+    (package / "models" / "by_hand.py").touch()
+    (package / "notes").mkdir()
+    (package / "notes" / ".hidden").touch()
+    before = contents(tree)
+    assert generate.main(["--check", "--root", str(tree)]) == 1
+    *found, advice = capsys.readouterr().err.splitlines()
+    assert found == [
+        "generated/artanis_api/models/by_hand.py: extra",
+        "generated/artanis_api/models/trace.py: edited",
+        "generated/artanis_api/notes/.hidden: extra",
+        "generated/artanis_api/py.typed: missing",
+    ]
+    assert "run `make generate`" in advice
+    assert contents(tree) == before
+
+
+def test_check_ignores_what_python_caches(tree: Path) -> None:
+    """Having imported the package does not fail the check."""
+    cache = tree / generate.PACKAGE / "models" / "__pycache__"
+    cache.mkdir()
+    (cache / "trace.cpython-311.pyc").write_bytes(b"")
+    assert generate.main(["--check", "--root", str(tree)]) == 0
+
+
+def test_generating_removes_what_is_stale(tree: Path) -> None:
+    """A file that the generator does not write is gone afterwards, an edited one is as generated."""
+    before = contents(tree)
+    (tree / generate.PACKAGE / "models" / "stale.py").touch()
+    (tree / generate.PACKAGE / "types.py").write_text("edited", encoding="utf-8")
+    assert generate.main(["--root", str(tree)]) == 0
+    assert contents(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("schemas/PromptList'", "schemas/Nowhere'", "WARNING parsing GET /api/prompts"),
+        ("openapi: 3.1.0", "openapi: [", "Invalid YAML"),
+    ],
+    ids=["warning", "error"],
+)
+def test_a_failing_generation_leaves_everything_as_it_was(
+    tree: Path, old: str, new: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When the generator fails or only warns, the old package stays whole and nothing else is left behind."""
+    before = contents(tree)
+    text = (tree / "openapi.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (tree / "openapi.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    assert generate.main(["--root", str(tree)]) == 1
+    assert words in capsys.readouterr().err
+    assert contents(tree) == before
+    assert [path.name for path in (tree / "generated").iterdir()] == ["artanis_api"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for ruff is a shell script")
+def test_another_ruff_is_refused(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ruff that is not the pinned one writes nothing; the message says which is needed and how to get it."""
+    ruff = tmp_path / "ruff"
+    ruff.write_text("#!/bin/sh\necho ruff 0.1.0\n", encoding="utf-8")
+    ruff.chmod(0o755)
+    monkeypatch.setattr("sysconfig.get_path", {"scripts": str(tmp_path)}.__getitem__)
+    assert generate.main(["--root", str(tree)]) == 1
+    message = capsys.readouterr().err
+    assert f"ruff {metadata.version('ruff')}; found 0.1.0" in message
+    assert "requirements/dev.txt" in message
+
+
+def test_a_missing_ruff_is_refused(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any ruff the generator would only warn; here nothing is written."""
+
+    def nowhere(program: str, path: str) -> None:
+        """Find no program."""
+
+    monkeypatch.setattr("shutil.which", nowhere)
+    assert generate.main(["--root", str(tree)]) == 1
+    assert "found none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", ["0.1.0", None])
+def test_another_generator_is_refused(
+    tree: Path, version: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A generator that is missing or not the pinned one writes nothing."""
+
+    def installed(name: str) -> str:
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr("importlib.metadata.version", installed)
+    assert generate.main(["--root", str(tree)]) == 1
+    assert f"openapi-python-client 0.29.1; found {version or 'none'}" in capsys.readouterr().err
+
+
+def test_the_package_is_typed(tree: Path) -> None:
+    """It carries py.typed, and mypy has nothing to say about it in strict mode."""
+    assert (tree / generate.PACKAGE / "py.typed").is_file()
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tree / "cache")]
+    result = subprocess.run([*command, str(tree / generate.PACKAGE)], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout

@@ -1,0 +1,164 @@
+"""The key is nowhere: no repr, no error, no log record, no traceback, no local variable, no error report."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from artanis_client import Artanis, ArtanisError, AsyncArtanis
+from support import KEY, Answer, Both, Request, Server, everything_shown, span, trace
+
+
+def cut(server: Server) -> None:
+    server.answer(raw=b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id')
+
+
+def echo(request: Request) -> Answer:
+    key = request.headers["x-api-key"]
+    return Answer(403, {"error": f"key {key} may not", key: [key]}, {"X-Debug": f"{key}!", "X-Request-Id": key})
+
+
+FAILURES: dict[str, Callable[[Server], object]] = {
+    "401": lambda server: server.answer(401, {"error": "Not authenticated"}),
+    "503": lambda server: server.answer(503, {"error": "x"}, {"Retry-After": "0"}),
+    "redirect": lambda server: server.answer(302, headers={"Location": "/x"}),
+    "refused": lambda server: server.close(),
+    "reset": lambda server: server.answer(reset=True),
+    "cut": cut,
+    "nonsense": lambda server: server.answer(raw=b"nonsense\r\n\r\n"),
+    "timeout": lambda server: server.answer(hold=threading.Event()),
+    "shape": lambda server: server.answer(body=trace(spans=[span(id=5)], feedback=[])),
+    "not json": lambda server: server.answer(body=b"<html>"),
+    "gzip": lambda server: server.answer(body=b"<html>", headers={"Content-Encoding": "gzip"}),
+    "echo": lambda server: server.answers.append(echo),
+    "echo in a 200": lambda server: server.answers.append(
+        lambda request: Answer(200, {"id": request.headers["x-api-key"]})
+    ),
+    "echo in no json": lambda server: server.answers.append(
+        lambda request: Answer(200, b"<" + request.headers["x-api-key"].encode())
+    ),
+}
+
+
+def failure(both: Both, name: str, **options: Any) -> ArtanisError:
+    FAILURES[name](both.server)
+    with pytest.raises(ArtanisError) as caught:
+        both.run(lambda client: client.traces.get("t1"), **{"timeout": 0.2, "max_retries": 0, **options})
+    return caught.value
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", FAILURES)
+def test_errors_do_not_show_the_key(both: Both, name: str) -> None:
+    """No text, attribute, cause, pickle or local variable of any frame has it, whatever the failure."""
+    error = failure(both, name)
+    assert KEY not in everything_shown(error)
+    assert KEY.encode() not in pickle.dumps(error)
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert not [line for line in report.format() if KEY in line and "artanis_client" in line]
+
+
+@pytest.mark.parametrize("name", ["401", "503", "cut", "shape"])
+def test_nor_do_errors_after_retries(both: Both, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor when the call was repeated first."""
+    monkeypatch.setattr("artanis_client._http.MAX_RETRY_TIME", 0.7)
+    assert KEY not in everything_shown(failure(both, name, max_retries=1))
+
+
+@pytest.mark.parametrize("name", ["401", "echo"])
+def test_nor_do_errors_with_a_key_function(both: Both, name: str) -> None:
+    """Nor when the key came from a function that was asked twice."""
+    error = failure(both, name, api_key=lambda: KEY)
+    assert KEY not in everything_shown(error)
+
+
+def test_the_cause_stays_visible(both: Both) -> None:
+    """What the operating system said is the cause of the error, without frames."""
+    error = failure(both, "refused")
+    assert isinstance(error.__cause__, OSError)
+    assert error.__cause__.__traceback__ is None
+    assert error.__cause__.__context__ is None
+
+
+def test_what_the_server_echoes_is_redacted(both: Both) -> None:
+    """A server that sends the key back does not get it into the error; the rest of its text stays."""
+    error: Any = failure(both, "echo")
+    assert error.message == "key **** may not"
+    assert error.body == {"error": "key **** may not", "****": ["****"]}
+    assert error.headers["x-debug"] == "****!"
+    assert error.request_id == "****"
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
+def test_logs_do_not_show_the_key(
+    server: Server, caplog: pytest.LogCaptureFixture, cls: type[Artanis] | type[AsyncArtanis], http2: bool
+) -> None:
+    """No logger of any library writes it at DEBUG, with HTTP/1.1 or with HTTP/2."""
+    import ssl
+
+    import trustme
+
+    caplog.set_level(logging.DEBUG)
+    for name in ("hpack.hpack", "hpack.table", "httpcore.http2", "httpx"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.answer(401, {"error": "Not authenticated"})
+    options: dict[str, Any] = {
+        **server.credentials,
+        "base_url": server.url.replace("http://127.0.0.1", "https://localhost"),
+        "httpx_args": {"verify": trusting, "http2": http2},
+        "max_retries": 0,
+        "timeout": 2,
+    }
+    # Over HTTP/2 the headers are sent, and logged, before the server, which speaks HTTP/1.1, turns out not to follow.
+    if cls is Artanis:
+        with Artanis(**options) as client, pytest.raises(ArtanisError):
+            client.prompts.list()
+    else:
+
+        async def main() -> None:
+            async with AsyncArtanis(**options) as client:
+                with pytest.raises(ArtanisError):
+                    await client.prompts.list()
+
+        anyio.run(main)
+    shown = [record.getMessage() + str(record.args) for record in caplog.records]
+    assert any("send_request_headers" in line for line in shown)
+    assert not [line for line in shown if KEY in line]
+    assert not [record for record in caplog.records if record.name.startswith("hpack")]
+
+
+def test_the_client_does_not_show_the_key(server: Server) -> None:
+    """No repr of the client or of anything it holds has it; the client cannot be pickled by accident."""
+    server.answer(body={"prompts": []})
+    with Artanis(**server.credentials) as client:
+        client.prompts.list()
+        shown: list[str] = []
+        todo: list[Any] = [client]
+        seen: set[int] = set()
+        while todo and len(seen) < 2000:
+            item = todo.pop()
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            shown.append(repr(item))
+            todo += list(getattr(item, "__dict__", {}).values())
+            todo += item if isinstance(item, list | tuple) else item.values() if isinstance(item, dict) else []
+        assert len(seen) > 50
+        assert KEY not in "".join(shown)
+        with pytest.raises(TypeError):
+            pickle.dumps(client)
