@@ -43,7 +43,7 @@ check-generated: setup ## Fail when generated/ is not what openapi.yaml gives
 	@$(BIN)/python scripts/generate.py --check
 
 unit: setup ## Run the tests, with coverage of the overlay
-	$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n auto --cov $(PYTEST_ARGS)
 
 wheel-test: setup ## Run the tests of the client against the built wheel, in an environment of its own
 	@$(BIN)/python scripts/wheel_test.py
@@ -62,5 +62,5 @@ lock: setup ## Pin the development requirements anew, as pyproject.toml allows
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone
-	rm -rf $(VENV) dist build .coverage .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -73,7 +73,7 @@ def test_both_kinds_of_project_are_refused(both: Both, server: Server, resource:
 @pytest.mark.parametrize("resource", ["prompts", "traces"])
 def test_no_project_anywhere_is_refused(both: Both, server: Server, resource: str) -> None:
     """Without any project a list call is a ValueError that says where to name one, and no request."""
-    with pytest.raises(ValueError, match="project_slug or project_id"):
+    with pytest.raises(ValueError, match=r"project_slug or project_id.*ARTANIS_PROJECT_SLUG"):
         both.run(lambda client: getattr(client, resource).list(), project_slug=None)
     assert server.requests == []
 

@@ -252,13 +252,17 @@ def test_threads_share_a_client(server: Server) -> None:
 def test_one_client_across_event_loops(server: Server, backend: str) -> None:
     """An async client works in one event loop after another, and keeps nothing of those that ended."""
     server.answer(body={"prompts": []})
-    client = AsyncArtanis(**server.credentials)
-    for _ in range(4):
-        anyio.run(client.prompts.list, backend=backend)
-        assert len(client._http._places) == 1
-    anyio.run(client.aclose, backend=backend)
-    with pytest.raises(ArtanisError, match="closed"):
-        anyio.run(client.prompts.list, backend=backend)
+
+    def use() -> None:
+        client = AsyncArtanis(**server.credentials)
+        for _ in range(4):
+            anyio.run(client.prompts.list, backend=backend)
+            assert len(client._http._places) == 1
+        anyio.run(client.aclose, backend=backend)
+        with pytest.raises(ArtanisError, match="closed"):
+            anyio.run(client.prompts.list, backend=backend)
+
+    use()
     gc.collect()
 
 
@@ -267,20 +271,23 @@ def test_one_client_across_event_loops(server: Server, backend: str) -> None:
 def test_event_loops_in_several_threads(server: Server) -> None:
     """An async client may even serve several event loops at a time."""
     server.answer(body={"prompts": []})
-    client = AsyncArtanis(**server.credentials)
-    barrier = threading.Barrier(4)
 
-    async def main() -> None:
-        await client.prompts.list()
-        await anyio.to_thread.run_sync(barrier.wait)
-        await client.prompts.list()
+    def use() -> None:
+        client = AsyncArtanis(**server.credentials)
+        barrier = threading.Barrier(4)
 
-    with ThreadPoolExecutor(4) as pool:
-        for run in [pool.submit(anyio.run, main) for _ in range(4)]:
-            run.result()
-    assert len(server.requests) == 8
-    client._http._places.clear()
+        async def main() -> None:
+            await client.prompts.list()
+            await anyio.to_thread.run_sync(barrier.wait)
+            await client.prompts.list()
+
+        with ThreadPoolExecutor(4) as pool:
+            for run in [pool.submit(anyio.run, main) for _ in range(4)]:
+                run.result()
+
+    use()
     gc.collect()
+    assert len(server.requests) == 8
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -55,7 +55,9 @@ class _Resource:
     def _project(self, project_slug: str | None, project_id: str | None) -> Mapping[str, str]:
         project = one_project(project_slug, project_id, "in the call") or self._default_project
         if not project:
-            raise ValueError("No project. Pass project_slug or project_id, here or to the client.")
+            raise ValueError(
+                "No project. Pass project_slug or project_id, here or to the client, or set ARTANIS_PROJECT_SLUG."
+            )
         return project
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from support import Server
+from support import Server, unmeasured
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +130,7 @@ def run(changed: Path, server: Server) -> Callable[[str], str]:
         path = os.pathsep.join([str(changed / "generated"), str(changed / "overlay")])
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(code)],
-            env={**os.environ, "PYTHONPATH": path},
+            env={**unmeasured(), "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=False,
