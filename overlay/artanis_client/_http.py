@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import unquote
 
@@ -68,32 +69,6 @@ _log = logging.getLogger("artanis_client")
 
 received: ContextVar[list[Response] | None] = ContextVar("received", default=None)
 """Where `send()` leaves its responses for a caller further out that has put a list here."""
-
-
-class _NoCookies(httpx.Cookies):
-    """Keeps nothing: a browser session that the server offers would stick to the client."""
-
-    def extract_cookies(self, response: Response) -> None:
-        """Where httpx would take the cookies of a response."""
-
-
-class _Cookieless:
-    @property
-    def cookies(self) -> httpx.Cookies:
-        """What httpx finds in place of its own attribute."""
-        return _NoCookies()
-
-    @cookies.setter
-    def cookies(self, cookies: Any) -> None:
-        pass
-
-
-class _Client(_Cookieless, httpx.Client):
-    pass
-
-
-class _AsyncClient(_Cookieless, httpx.AsyncClient):
-    pass
 
 
 class _Place(NamedTuple):
@@ -241,10 +216,10 @@ class _Shared:
         }
 
 
-class Http(_Shared, _Client):
+class Http(_Shared, httpx.Client):
     """The httpx client under `Artanis`."""
 
-    _new_client = _Client
+    _new_client = httpx.Client
 
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
@@ -266,7 +241,7 @@ class Http(_Shared, _Client):
         if self is self._root:
             self._closed = True
             place = self._places.get(os.getpid())
-            _Client.close(place.client if place else self)
+            httpx.Client.close(place.client if place else self)
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Refuses what can be no id; httpx has normalised `..` away by the time of `send()`."""
@@ -317,7 +292,7 @@ class Http(_Shared, _Client):
         self._sign(request, secret)
         with place.slots:
             try:
-                response = _Client.send(place.client, request, stream=True, auth=None, follow_redirects=False)
+                response = httpx.Client.send(place.client, request, stream=True, auth=None, follow_redirects=False)
                 if not (stream and response.is_success):
                     self._read(response)
                 return response
@@ -338,10 +313,10 @@ class Http(_Shared, _Client):
         body.finish()
 
 
-class AsyncHttp(_Shared, _AsyncClient):
+class AsyncHttp(_Shared, httpx.AsyncClient):
     """The httpx client under `AsyncArtanis`."""
 
-    _new_client = _AsyncClient
+    _new_client = httpx.AsyncClient
 
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
@@ -371,7 +346,7 @@ class AsyncHttp(_Shared, _AsyncClient):
             place = self._places.get(_here())
             # The connections of another event loop cannot be closed from this one.
             if place or not self._is_used:
-                await _AsyncClient.aclose(place.client if place else self)
+                await httpx.AsyncClient.aclose(place.client if place else self)
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Like `Http.build_request`."""
@@ -417,7 +392,7 @@ class AsyncHttp(_Shared, _AsyncClient):
         self._sign(request, secret)
         async with place.slots:
             try:
-                response = await _AsyncClient.send(
+                response = await httpx.AsyncClient.send(
                     place.client, request, stream=True, auth=None, follow_redirects=False
                 )
                 if not (stream and response.is_success):
@@ -587,6 +562,8 @@ def _httpx_arguments(
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=max_connections),
         **httpx_args,
         "base_url": credentials.base_url,
+        # A browser session that the server offers would stick to the client.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "headers": {"user-agent": USER_AGENT, "accept": "application/json", **httpx.Headers(httpx_args.get("headers"))},
         "event_hooks": {**hooks, "response": [*hooks.get("response", []), last_hook]},
     }
