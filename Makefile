@@ -6,7 +6,7 @@ SPEC ?= openapi.yaml
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated unit wheel-test bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated api-check unit wheel-test bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## Read prompts and reviewed traces from the bundled sandbox (LIVE=1: from Artanis, with your credentials)
 	@$(BIN)/python examples/demo.py $(if $(LIVE),--live)
 
-test: lint types validate check-generated unit wheel-test ## Run every check
+test: lint types validate check-generated api-check unit wheel-test ## Run every check
 
 lint: setup ## Check style and formatting of what is written by hand
 	$(BIN)/ruff check --quiet .
@@ -45,8 +45,13 @@ check-generated: setup ## Fail when generated/ is not what openapi.yaml gives
 unit: setup ## Run the tests, with coverage of the overlay
 	$(BIN)/python -m pytest -q -n auto --cov $(PYTEST_ARGS)
 
-wheel-test: setup ## Run the tests of the client against the built wheel, in an environment of its own
+wheel-test: setup ## Run the client's tests against the built wheel, with pinned and with the lowest dependencies
 	@$(BIN)/python scripts/wheel_test.py
+	@$(BIN)/python scripts/wheel_test.py --lowest
+
+api-check: setup ## Say what the public Python API lost since the last release
+	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "api-check: no release to compare with yet"; exit 0; }; \
+	$(BIN)/griffe check artanis_client --search overlay --search generated --against "$$tag"
 
 bench: setup ## Measure, as ratios against plain tools
 	@$(BIN)/python benchmarks/bench.py
