@@ -194,8 +194,9 @@ def test_a_selected_profile_without_a_file() -> None:
 def test_a_file_that_everyone_may_read(config: Write) -> None:
     """A file with a key in it that others may read is a warning that says what to do; one without is none."""
     path = config('[default]\napi_key = "k"\norg_slug = "o"', mode=0o644)
-    with pytest.warns(UserWarning, match=f"chmod 600 {path}"):
+    with pytest.warns(UserWarning, match=f"chmod 600 {path}") as warned:
         Artanis()
+    assert warned[0].filename == __file__
     config('[default]\napi_key_command = ["echo"]\norg_slug = "o"', mode=0o644)
     Artanis()
 

@@ -466,30 +466,6 @@ def _wait(condition: Any, seconds: float = 5.0) -> None:
     raise AssertionError("it did not happen in time")
 
 
-def test_reading_over_tls(both: Both) -> None:
-    """A custom CA goes in through `verify`; without it the connection fails with the reason to see."""
-    import ssl
-
-    import trustme
-
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    server = Server()
-    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
-    server.answer(body={"prompts": []})
-    url = server.url.replace("http://127.0.0.1", "https://localhost")
-    try:
-        assert prompts(both, base_url=url, httpx_args={"verify": trusting}) == []
-        with pytest.raises(ArtanisError, match=r"(?i)certificate") as caught:
-            prompts(both, base_url=url, max_retries=0)
-        assert isinstance(caught.value.__cause__, ssl.SSLError)
-    finally:
-        server.close()
-
-
 def test_direct_calls_raise_our_errors(server: Server) -> None:
     """A generated function called directly raises the same errors, and refuses the same ids."""
     from artanis_api.api.prompts import get_prompt

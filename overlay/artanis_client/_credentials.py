@@ -223,7 +223,7 @@ def _profile(path: Path, selected: str, must_exist: bool) -> Fields:
         key = Key(source, lambda: _run(command, source))
     elif secret:
         if sys.platform != "win32" and path.stat().st_mode & 0o044:
-            warnings.warn(f"{path} holds an API key and others may read it: chmod 600 {path}", stacklevel=5)
+            warnings.warn(f"{path} holds an API key and others may read it: chmod 600 {path}", stacklevel=4)
         key = Key(source, lambda: _profile(path, selected, must_exist=True)["api_key"][0].known, secret)
     else:
         key = None

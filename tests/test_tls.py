@@ -1,0 +1,155 @@
+"""TLS: custom authorities, client certificates, HTTP/2."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import httpx
+import pytest
+import trustme
+
+from artanis_client import APIConnectionError
+from support import KEY, Both, Server
+
+
+class Authority:
+    """A certificate authority with a server's context, and what a client needs to trust it."""
+
+    def __init__(self) -> None:
+        self.authority = trustme.CA()
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("localhost").configure_cert(self.server)
+        self.trusting = ssl.create_default_context()
+        self.authority.configure_trust(self.trusting)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def tls(authority: Authority, server: Server) -> str:
+    """The URL of the server, speaking TLS."""
+    server.http.socket = authority.server.wrap_socket(server.http.socket, server_side=True)
+    server.answer(body={"prompts": []})
+    return server.url.replace("http://127.0.0.1", "https://localhost")
+
+
+def prompts(both: Both, **options: Any) -> Any:
+    return both.run(lambda client: client.prompts.list(), max_retries=0, **options)
+
+
+def test_a_custom_authority(both: Both, tls: str, authority: Authority) -> None:
+    """A custom CA goes in through `verify`; without it the connection fails with the reason to see."""
+    assert prompts(both, base_url=tls, httpx_args={"verify": authority.trusting}) == []
+    with pytest.raises(APIConnectionError, match=r"(?i)certificate") as caught:
+        prompts(both, base_url=tls)
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+
+
+def test_the_authority_of_the_environment(
+    both: Both, tls: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_FILE is obeyed, also when a client without it was made before."""
+    with pytest.raises(APIConnectionError):
+        prompts(both, base_url=tls)
+    path = tmp_path / "ca.pem"
+    authority.authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert prompts(both, base_url=tls) == []
+    with pytest.raises(APIConnectionError):
+        prompts(both, base_url=tls, httpx_args={"trust_env": False})
+
+
+def test_a_client_certificate(both: Both, server: Server, authority: Authority) -> None:
+    """A client certificate in the user's own context is presented."""
+    demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.authority.issue_cert("localhost").configure_cert(demanding)
+    authority.authority.configure_trust(demanding)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    server.http.socket = demanding.wrap_socket(server.http.socket, server_side=True)
+    server.answer(body={"prompts": []})
+    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    own = ssl.create_default_context()
+    authority.authority.configure_trust(own)
+    with pytest.raises(APIConnectionError):
+        prompts(both, base_url=url, httpx_args={"verify": own})
+    authority.authority.issue_cert("me@example.com").configure_cert(own)
+    assert prompts(both, base_url=url, httpx_args={"verify": own}) == []
+
+
+class Http2Server:
+    """Answers every request over HTTP/2 with an empty list of prompts."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        context.set_alpn_protocols(["h2"])
+        self.headers: list[dict[str, str]] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+        self.context = context
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self.talk, args=(plain,), daemon=True).start()
+
+    def talk(self, plain: socket.socket) -> None:
+        with self.context.wrap_socket(plain, server_side=True) as connection:
+            http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+            http.initiate_connection()
+            connection.sendall(http.data_to_send())
+            while received := connection.recv(65536):
+                for event in http.receive_data(received):
+                    if isinstance(event, h2.events.RequestReceived):
+                        self.headers.append({str(name): str(value) for name, value in event.headers or []})
+                        http.send_headers(
+                            event.stream_id or 0, [(":status", "200"), ("content-type", "application/json")]
+                        )
+                        http.send_data(event.stream_id or 0, json.dumps({"prompts": []}).encode(), end_stream=True)
+                connection.sendall(http.data_to_send())
+
+
+@pytest.fixture
+def http2(authority: Authority) -> Iterator[Http2Server]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.authority.issue_cert("localhost").configure_cert(context)
+    server = Http2Server(context)
+    yield server
+    server.listener.close()
+
+
+def test_http2(both: Both, http2: Http2Server, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """With `http2=True` both headers arrive over HTTP/2, and nothing logs the key, not even hpack at DEBUG."""
+    versions: list[str] = []
+
+    async def on_response(response: httpx.Response) -> None:
+        versions.append(response.http_version)
+
+    hook: Any = on_response if both.is_async else lambda response: versions.append(response.http_version)
+    caplog.set_level(logging.DEBUG)
+    for name in ("hpack.hpack", "hpack.table", "httpcore.http2"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    own = ssl.create_default_context()
+    authority.authority.configure_trust(own)
+    arguments = {"verify": own, "http2": True, "event_hooks": {"response": [hook]}}
+    assert prompts(both, base_url=http2.url, httpx_args=arguments) == []
+    assert versions == ["HTTP/2"]
+    assert http2.headers[0]["x-api-key"] == KEY
+    shown = [record.getMessage() + str(record.args) for record in caplog.records]
+    assert any("http2" in record.name for record in caplog.records)
+    assert not [line for line in shown if KEY in line]
