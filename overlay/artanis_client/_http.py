@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -527,7 +528,7 @@ def _refuse_unsafe_path(url: str) -> None:
         path = path.partition("://")[2]
     for segment in path.split("/")[1:]:
         plain = unquote(segment)
-        if plain in ("", ".", "..") or any(char in "/?" or char < " " or char == "\x7f" for char in plain):
+        if plain in ("", ".", "..") or re.search(r"[/?\x00-\x1f\x7f]", plain):
             raise ValueError(f"{plain!r} can be no id: pass one as a list returns it.")
 
 
