@@ -57,7 +57,7 @@ def refused(both: Both, server: Server, body: Any, **answer: Any) -> APIResponse
         (["spans", 0, "parentSpanId"], 5, "spans[0].parentSpanId should be null or string, not integer"),
         (["spans", 1, "promptVersionId"], [], "spans[1].promptVersionId should be null or string, not array"),
         (["spans", 1, "stepId"], 1.5, "spans[1].stepId should be string, not number"),
-        (["feedback"], [{"id": "f1"}], "feedback[0] lacks 'span_id'"),
+        (["feedback"], [{"id": "f1"}], "feedback[0] lacks 'spanId'"),
     ],
     ids=str,
 )
@@ -203,3 +203,62 @@ def test_prompts_are_checked_too(both: Both, server: Server) -> None:
     server.answer(body={"prompts": [PROMPT, PROMPT, {**PROMPT, "content": None}]})
     with pytest.raises(APIResponseValidationError, match=r"prompts\[2\]\.content should be string, not null"):
         both.run(lambda client: client.prompts.list())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+@pytest.mark.parametrize("value", [{}, "", [], [["traces", []]]], ids=str)
+def test_what_is_no_list(both: Both, server: Server, encoding: str, value: Any) -> None:
+    """What a parser would make an empty list of is refused, in whatever encoding, at the top as well."""
+    body = value if isinstance(value, list) else {"traces": value}
+    server.answer(body=json.dumps(body).encode(encoding))
+    with pytest.raises(APIResponseValidationError, match=r"should be (array|object)"):
+        both.run(lambda client: client.traces.list())
+
+
+def test_pairs_are_no_object(both: Both, server: Server) -> None:
+    """An array of pairs, which Python makes a dict of, is no object."""
+    server.answer(body={"traces": [trace(), list(trace().items())]})
+    with pytest.raises(APIResponseValidationError, match=r"traces\[1\] should be object, not array"):
+        both.run(lambda client: client.traces.list())
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026-04-01",
+        "20260401T000000Z",
+        "2026-W15",
+        "2026-04-08T09:00:00",
+        "2026-04-08 09:00:00Z",
+        "2026-04-31T09:00:00Z",
+    ],
+)
+def test_dates_of_other_forms(both: Both, server: Server, date: str) -> None:
+    """Only what RFC 3339 calls a date-time is one; a date without an offset could not be compared with the others."""
+    server.answer(body={"traces": [trace(), trace(updatedAt=date)]})
+    with pytest.raises(APIResponseValidationError, match=r"traces\[1\]\.updatedAt should be date-time"):
+        both.run(lambda client: client.traces.list())
+
+
+@pytest.mark.parametrize(
+    "date", ["2026-04-08T09:00:00Z", "2026-04-08T09:00:00.123456+02:00", "2026-04-08T09:00:00.1-00:30"]
+)
+def test_dates(both: Both, server: Server, date: str) -> None:
+    """Any offset and precision of RFC 3339 is read."""
+    server.answer(body={"traces": [trace(createdAt=date)]})
+    [found] = both.run(lambda client: client.traces.list())
+    assert found.created_at.tzinfo is not None
+
+
+def test_partials_and_lambdas(server: Server) -> None:
+    """A function without the annotations of a generated one works, and its shape errors are ours."""
+    from functools import partial
+
+    server.answer(body={"id": 5})
+    with Artanis(**server.credentials) as client:
+        for function in (
+            partial(get_trace.sync_detailed, "x", client=client.api),
+            lambda: get_trace.sync_detailed("x", client=client.api),
+        ):
+            with pytest.raises(APIResponseValidationError):
+                call(function)

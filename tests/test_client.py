@@ -253,3 +253,12 @@ def test_version() -> None:
     from importlib.metadata import version
 
     assert artanis_client.__version__ == version("artanis-client")
+
+
+@pytest.mark.parametrize("bad", [None, 5, b"x", Path("x")])
+def test_ids_are_text(both: Both, server: Server, bad: Any) -> None:
+    """Anything else than text is a TypeError, instead of a request for `/api/traces/None`."""
+    for resource in ("prompts", "traces"):
+        with pytest.raises(TypeError, match="An id is text"):
+            both.run(lambda client: getattr(client, resource).get(bad))  # noqa: B023 - called at once
+    assert server.requests == []

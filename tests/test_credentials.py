@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from artanis_client import Artanis, AsyncArtanis, AuthenticationError, CredentialsError
-from support import Both, Server, everything_shown
+from support import Answer, Both, Request, Server, everything_shown
 
 Write = Callable[..., Path]
 
@@ -140,7 +140,7 @@ def test_the_default_host(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[default\napi_key = 5", "is not valid TOML: .*line 1"),
         ('[default]\napi_key = "SECRET', "is not valid TOML"),
         ("[default]\napi_key = SECRET", "is not valid TOML"),
-        ('default = "SECRET"', "it is not a table; write \\[default\\]"),
+        ('default = "SECRET"', "has no table 'default': write \\[default\\]"),
         ('[default]\napikey = "SECRET"', "unknown field 'apikey'; known are .*api_key_command"),
         ("[default]\napi_key = 5", "api_key must be text"),
         ("[default]\norg_slug = true", "org_slug must be text"),
@@ -165,9 +165,9 @@ def test_what_is_wrong_in_the_file(config: Write, text: str, message: str) -> No
 
 
 def test_both_kinds_of_project_in_a_profile(config: Write) -> None:
-    """Two projects in one place are a ValueError that names it."""
+    """Two projects in one profile are an error that names it."""
     config('[default]\napi_key = "k"\norg_slug = "o"\nproject_slug = "a"\nproject_id = "b"')
-    with pytest.raises(ValueError, match="profile 'default'"):
+    with pytest.raises(CredentialsError, match=r"profile 'default' .*both set; keep one"):
         Artanis()
 
 
@@ -371,3 +371,125 @@ def test_a_401_names_the_source_of_the_key(server: Server, config: Write, monkey
     monkeypatch.setenv("ARTANIS_API_KEY", "env-key")
     with pytest.raises(AuthenticationError, match="key came from ARTANIS_API_KEY"):
         Both("sync", server).run(lambda client: client.prompts.list(), api_key=None)
+
+
+@pytest.mark.parametrize(
+    ("later", "outcome"),
+    [
+        ('[default]\norg_slug = "o"', "has none any more"),
+        ("", "There is no profile|has none any more"),
+        ('[default]\napi_key = ""', "has none any more"),
+        ('[default]\napi_key_command = ["echo", "key-2"]', None),
+    ],
+)
+def test_a_file_that_changed_when_it_is_read_again(
+    server: Server, config: Write, later: str, outcome: str | None
+) -> None:
+    """A key that was taken out of the file is an error that says so; a command in its place is used."""
+    config('[default]\napi_key = "key-1"')
+
+    def answer(request: Request) -> Answer:
+        config(later)
+        return Answer(200 if request.headers["x-api-key"] == "key-2" else 401, {"prompts": [], "error": "x"})
+
+    server.answers.append(answer)
+    both = Both("sync", server)
+    if outcome is None:
+        assert both.run(lambda client: client.prompts.list(), api_key=None) == []
+    else:
+        with pytest.raises(CredentialsError, match=outcome):
+            both.run(lambda client: client.prompts.list(), api_key=None)
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no home, and no configuration is needed, none is missed."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    Artanis(api_key="k", org_slug="o")
+
+
+def test_a_default_file_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default path that leads through a file is no configuration."""
+    (tmp_path / "config").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    Artanis(api_key="k", org_slug="o")
+
+
+def test_a_relative_path(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative ARTANIS_CONFIG_FILE is the same file after the program has changed its folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", "mine.toml")
+    Path("mine.toml").write_text('[default]\napi_key = "key-1"')
+    Path("mine.toml").chmod(0o600)
+    server.answer(401, {"error": "x"})
+    with Artanis(**{**server.credentials, "api_key": None}) as client:
+        monkeypatch.chdir("/")
+        with pytest.raises(AuthenticationError):
+            client.prompts.list()
+
+
+@pytest.mark.parametrize("key", [b"SECRET-of-no-value", ["SECRET-of-no-value"], {"key": "SECRET-of-no-value"}])
+def test_a_key_of_the_wrong_type_is_not_shown(server: Server, key: Any) -> None:
+    """The likeliest slips, bytes or the whole answer of a vault, are refused without being shown."""
+    with pytest.raises(TypeError) as refused:
+        Artanis(**{**server.credentials, "api_key": key})
+    assert "SECRET" not in everything_shown(refused.value)
+    with (
+        Artanis(**{**server.credentials, "api_key": lambda: key}) as client,
+        pytest.raises(CredentialsError) as caught,
+    ):
+        client.prompts.list()
+    assert "SECRET" not in everything_shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_key = "SECRET"',
+        '[[prod]]\napi_key = "SECRET"',
+        '[default.prod]\napi_key = "SECRET"',
+        '[default]\napikey = "SECRET"',
+        '[default]\napi_key = ["SECRET"]',
+        '[default]\napi_key = "SECRET"\na = ' + "[" * 5000,
+        '[default]\napi_key = "SECRET"\na = ' + "9" * 5000,
+        "[prod]\napi_key_command = ['no-such-program', 'SECRET']",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_the_file_holds_is_not_shown(server: Server, config: Write, text: str) -> None:
+    """Wherever the key stands in the file by mistake, an error about the file does not show it."""
+    config(text)
+    with pytest.raises(CredentialsError) as caught:
+        list_prompts(server, profile="prod", base_url=server.url, org_slug="o", project_slug="p")
+    assert "SECRET" not in everything_shown(caught.value)
+
+
+def test_files_and_commands_of_windows(server: Server, config: Write) -> None:
+    """A byte order mark and CR LF are no part of the key."""
+    path = config("")
+    path.write_bytes('\ufeff[default]\r\napi_key = "the-key"\r\n'.encode())
+    assert list_prompts(server, **{**server.credentials, "api_key": None})[0] == "the-key"
+    code = 'import sys; sys.stdout.buffer.write(b"\\xef\\xbb\\xbfthe\\x0ckey\\r\\nmore")'
+    config("[default]\n" + python(code))
+    with pytest.raises(CredentialsError, match="control character"):  # not cut at what only str.splitlines cuts at
+        list_prompts(server, **{**server.credentials, "api_key": None})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://a..b", "https://.foo.com", f"https://{'a' * 64}.com", "https://foo^bar.com", "https://1.2.3.999"),
+        *("https://xn--a.com", "https://[v1.x]", "https://host/" + "x" * 70_000),
+    ],
+    ids=lambda url: url[:30],
+)
+def test_base_urls_that_are_none(url: str) -> None:
+    """What no request could go to is refused at once, as a CredentialsError."""
+    with pytest.raises(CredentialsError, match="base_url"):
+        Artanis(api_key="k", org_slug="o", base_url=url)
+
+
+def test_the_warning_is_about_the_key_that_is_used(config: Write) -> None:
+    """Nobody is warned about a key in a file that is not used."""
+    config('[default]\napi_key = "k"', mode=0o644)
+    Artanis(api_key="other", org_slug="o")

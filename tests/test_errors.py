@@ -288,3 +288,19 @@ def test_the_tree_is_the_one_drawn() -> None:
     assert set(drawn) == exceptions
     for name, base in drawn.items():
         assert getattr(_errors, name).__base__.__name__ == base
+
+
+def test_retry_after_in_the_old_form_of_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date without a zone is in GMT, wherever this runs."""
+    import time
+
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        later = (datetime.now(UTC) + timedelta(seconds=100)).strftime("%a %b %d %H:%M:%S %Y")
+        after = APIStatusError("x", status_code=503, headers={"retry-after": later}).retry_after
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert after is not None
+    assert 95 < after <= 100

@@ -141,7 +141,7 @@ def test_retry_after_is_obeyed(both: Both, server: Server, sleeps: list[float]) 
     assert 25 < sleeps[1] <= 30
 
 
-@pytest.mark.parametrize("value", ["61", "3600", "1e400"])
+@pytest.mark.parametrize("value", ["61", "3600", "999999999"])
 def test_a_longer_retry_after_is_raised(both: Both, server: Server, value: str) -> None:
     """Who asks for more than a minute gets no retry; the caller learns how long."""
     server.answer(429, {"error": "enough"}, {"Retry-After": value})

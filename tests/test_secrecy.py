@@ -127,3 +127,37 @@ def test_the_client_does_not_show_the_key(server: Server) -> None:
         assert KEY not in "".join(shown)
         with pytest.raises(TypeError):
             pickle.dumps(client)
+
+
+@pytest.mark.parametrize("key", [KEY, "with/slash-and\\backslash", "with'quote\"s-in-it"])
+@pytest.mark.parametrize("place", ["status line", "header name", "at the cut", "shape", "escaped"])
+def test_echoes_in_odd_places(server: Server, key: str, place: str) -> None:
+    """Wherever the server repeats the key, and however JSON or a repr writes it, it is found."""
+    raw = key.encode()
+    if place == "status line":
+        server.answer(raw=raw + b" is no status line\r\n\r\n")
+    elif place == "header name":
+        server.answer(500, b"", {"X-" + KEY: "1"})
+    elif place == "at the cut":
+        server.answer(500, b"x" * (65536 - len(raw) // 2) + raw + b"x" * 100)
+    elif place == "shape":
+        server.answer(body=trace(createdAt=key, spans=[], feedback=[]))
+    else:
+        server.answer(500, b"<" + key.replace("/", "\\/").encode() + b">")
+    with pytest.raises(ArtanisError) as caught:
+        Both("sync", server).run(lambda client: client.traces.get("t1"), api_key=key, max_retries=0)
+    shown = everything_shown(caught.value)
+    assert key not in shown
+    assert repr(key)[1:-1] not in shown
+    assert KEY not in shown or place != "header name" or key != KEY
+    assert key[:-4] not in str(getattr(caught.value, "body", ""))[-100:]
+
+
+def test_the_key_before_a_rotation_is_redacted_too(both: Both, server: Server) -> None:
+    """A server that quotes the key it refused first does not get that one into the error either."""
+    server.answer(401, {"error": "x"})
+    server.answer(401, {"error": "neither old-key-0 nor old-key-1"})
+    numbers = iter(range(10))
+    with pytest.raises(ArtanisError) as caught:
+        both.run(lambda client: client.prompts.list(), api_key=lambda: f"old-key-{next(numbers)}")
+    assert getattr(caught.value, "message", "") == "neither **** nor ****"

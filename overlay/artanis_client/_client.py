@@ -76,7 +76,7 @@ class Prompts(_Resource):
 
     def get(self, prompt_id: str) -> PromptHistory:
         """One prompt with every version of it, oldest first. Raises as `list` does; `NotFoundError` without one."""
-        return call(get_prompt.sync_detailed, prompt_id, client=self._api)
+        return call(get_prompt.sync_detailed, _id(prompt_id), client=self._api)
 
 
 class AsyncPrompts(_Resource):
@@ -89,7 +89,7 @@ class AsyncPrompts(_Resource):
 
     async def get(self, prompt_id: str) -> PromptHistory:
         """Like `Prompts.get`."""
-        return await acall(get_prompt.asyncio_detailed, prompt_id, client=self._api)
+        return await acall(get_prompt.asyncio_detailed, _id(prompt_id), client=self._api)
 
 
 class Traces(_Resource):
@@ -121,7 +121,7 @@ class Traces(_Resource):
 
     def get(self, trace_id: str) -> TraceDetail:
         """One trace with its spans and feedback. Raises as `list` does; `NotFoundError` without one."""
-        return call(get_trace.sync_detailed, trace_id, client=self._api)
+        return call(get_trace.sync_detailed, _id(trace_id), client=self._api)
 
 
 class AsyncTraces(_Resource):
@@ -141,7 +141,7 @@ class AsyncTraces(_Resource):
 
     async def get(self, trace_id: str) -> TraceDetail:
         """Like `Traces.get`."""
-        return await acall(get_trace.asyncio_detailed, trace_id, client=self._api)
+        return await acall(get_trace.asyncio_detailed, _id(trace_id), client=self._api)
 
 
 class _Base:
@@ -170,7 +170,9 @@ class _Base:
         key = Secret(api_key) if isinstance(api_key, str) else api_key
         del api_key  # a traceback from below must not show it
         if not (key is None or isinstance(key, Secret) or callable(key)):
-            raise TypeError(f"api_key must be text or a function that returns it, not {type(key).__name__}.")
+            kind = type(key).__name__
+            del key
+            raise TypeError(f"api_key must be text or a function that returns it, not {kind}.")
         if self._http_class is Http and inspect.iscoroutinefunction(key):
             raise TypeError("An async api_key function needs AsyncArtanis.")
         texts = {"org_slug": org_slug, "base_url": base_url, "project_slug": project_slug, "project_id": project_id}
@@ -283,11 +285,13 @@ def _period(since: datetime | str | None, until: datetime | str | None) -> Calla
     """What chooses the traces that were created between the start of `since` and the end of `until`."""
     if since is None and until is None:
         return lambda traces: traces
-    first = datetime.min.replace(tzinfo=UTC) if since is None else _bounds("since", since)[0]
-    end = datetime.max.replace(tzinfo=UTC) if until is None else _bounds("until", until)[1]
-    if first >= end:
+    first = None if since is None else _bounds("since", since)[0]
+    end = None if until is None else _bounds("until", until)[1]
+    if first and end and first >= end:
         raise ValueError(f"since ({since}) is later than until ({until}).")
-    return lambda traces: [trace for trace in traces if first <= _utc(trace.created_at) < end]
+    return lambda traces: [
+        trace for trace in traces if (not first or first <= trace.created_at) and (not end or trace.created_at < end)
+    ]
 
 
 def _bounds(name: str, value: datetime | str) -> tuple[datetime, datetime]:
@@ -300,14 +304,15 @@ def _bounds(name: str, value: datetime | str) -> tuple[datetime, datetime]:
     elif isinstance(value, str):
         try:
             start, length = isoparser(sep="T").isoparse(value.replace(" ", "T", 1)), _length(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ValueError(f"{name} must be ISO 8601, such as 2026-04 or 2026-04-08T09:30Z, not {value!r}.") from None
     else:
         raise TypeError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
+    start = start if start.tzinfo else start.replace(tzinfo=UTC)
     try:
-        return _utc(start), _utc(start) + relativedelta(**length)
+        return start, start + relativedelta(**length)
     except (ValueError, OverflowError):  # past the year 9999
-        return _utc(start), datetime.max.replace(tzinfo=UTC)
+        return start, datetime.max.replace(tzinfo=UTC)
 
 
 def _length(text: str) -> dict[str, Any]:
@@ -325,5 +330,7 @@ def _length(text: str) -> dict[str, Any]:
     return {"weeks" if re.fullmatch(r"\d{4}-?W\d{2}", date) else "days": 1}
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _id(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"An id is text, as a list returns it, not {type(value).__name__}.")
+    return value

@@ -10,10 +10,13 @@ are wrapped in `Secret` at once, and what reads one returns what went wrong inst
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import re
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -32,6 +35,8 @@ _VARIABLES = {
     "project_slug": "ARTANIS_PROJECT_SLUG",
 }
 _PROFILE_FIELDS = {*_VARIABLES, "project_id", "api_key_command"}
+
+_HOST = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*\.?)|[0-9a-f:.]*:[0-9a-f:.]*"
 
 Fields = dict[str, tuple[Any, str]]
 """By field (`api_key`, `org_slug`, `base_url`, `project`): its value, and where that came from."""
@@ -70,7 +75,7 @@ class Secret:
         hundred levels of nesting are a RecursionError, because no pickle or copy of them would work.
         """
         if isinstance(value, str):
-            return value.replace(self._value, "****") if len(self._value) >= 6 else value
+            return re.sub(self._pattern(), "****", value, flags=re.IGNORECASE) if len(self._value) >= 6 else value
         if depth > 100:
             raise RecursionError
         inner: Any = value  # of unknown type further on, whatever the checks say
@@ -80,28 +85,48 @@ class Secret:
             return {self.redact(name): self.redact(item, depth + 1) for name, item in inner.items()}
         return value
 
+    def _pattern(self) -> str:
+        """The key as it is, and as JSON or a repr may write it."""
+        return "".join((r"\\*" if char in "\\/\"'" else "") + re.escape(char) for char in self._value)
+
 
 class Key:
     """The API key of one client, and how to ask its source again.
 
-    `ask` gives the key or an awaitable of it; it is None where asking again could not change anything.
+    `ask` gives the key or an awaitable of it; it is None where asking again could not change anything. `asked` counts
+    how often that was done, and `failure` is what the last time raised, for those who were waiting for it.
     """
 
     def __init__(self, source: str, ask: Callable[[], Any] | None, known: Secret | None = None) -> None:
         self.source = source
         self.ask: Any = ask
         self.known: Any = known  # None until it has been asked for
+        self.asked = 0
+        self.failure: Exception | None = None
 
     def outdated(self, refused: Secret | None) -> bool:
         """Whether to ask: no key is known, or none newer than the one that the server refused."""
         return self.known is None or (self.known is refused and self.ask is not None)
 
+    @contextlib.contextmanager
+    def asking(self) -> Generator[None]:
+        """Counts a time that the source was asked, and keeps what it raised."""
+        self.failure = None
+        try:
+            yield
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            self.asked += 1
+
     def accept(self, answer: Any) -> None:
         """Take what `ask` gave; CredentialsError when that is no key."""
-        secret = Secret(answer) if isinstance(answer, str) else answer
+        kind = type(answer).__name__
+        secret = Secret(answer) if isinstance(answer, str) else answer if isinstance(answer, Secret) else None
         del answer
-        if not isinstance(secret, Secret):
-            raise CredentialsError(f"The API key from {self.source} is {type(secret).__name__}, not text.")
+        if secret is None:
+            raise CredentialsError(f"The API key from {self.source} is {kind}, not text.")
         if problem := _text_problem(secret):
             raise CredentialsError(f"The API key from {self.source} {problem}. Copy it again, whole and on its own.")
         self.known = secret
@@ -132,7 +157,7 @@ def load(
 
     selected = (profile or os.environ.get("ARTANIS_PROFILE") or "").strip()
     path, must_exist = _config_path()
-    fields = {**_DEFAULTS, **_profile(path, selected, must_exist or bool(selected))}
+    fields = {**_DEFAULTS, **_profile(path, selected, must_exist=must_exist or bool(selected))}
     if not selected:
         secret = Secret(os.environ.get(_VARIABLES["api_key"], ""))
         variables = {field: os.environ.get(variable) for field, variable in _VARIABLES.items() if field != "api_key"}
@@ -151,6 +176,8 @@ def load(
     key = fields["api_key"][0]
     if key.known is not None:
         key.accept(key.known)
+    if key.known is not None and key.ask is not None and sys.platform != "win32" and path.stat().st_mode & 0o044:
+        warnings.warn(f"{path} holds an API key and others may read it: chmod 600 {path}", stacklevel=3)
     project: dict[str, str] = fields.get("project", ({}, ""))[0]
     for field, text in {"org_slug": fields["org_slug"][0], "project": next(iter(project.values()), "-")}.items():
         if problem := _text_problem(text):
@@ -191,70 +218,76 @@ def _fields(texts: Mapping[str, str | None], source: Callable[[str], str], key: 
 def _config_path() -> tuple[Path, bool]:
     """The configuration file, and whether it must exist."""
     if explicit := os.environ.get("ARTANIS_CONFIG_FILE", "").strip():
-        return Path(explicit).expanduser(), True
+        return _path(explicit), True
     if sys.platform == "win32":  # pragma: no cover
-        base = Path(os.environ.get("APPDATA") or "~/AppData/Roaming").expanduser()
+        base = os.environ.get("APPDATA") or "~/AppData/Roaming"
     else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    return base / "artanis" / "config.toml", False
+        base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return _path(base) / "artanis" / "config.toml", False
 
 
-def _profile(path: Path, selected: str, must_exist: bool) -> Fields:
+def _path(text: str) -> Path:
+    # Not Path.expanduser, which raises where a user has no home; absolute, because the file may be read again later.
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+
+
+def _profile(path: Path, selected: str, *, must_exist: bool) -> Fields:
     """The fields of the selected profile, or of `default`, which may be absent."""
-    profiles = _parse(path)
-    if profiles is None:
-        if must_exist:
-            raise CredentialsError(f"The configuration file {path} does not exist.")
-        return {}
-    if isinstance(profiles, str):
-        raise CredentialsError(f"The configuration file {path} {profiles}.")
     name = selected or "default"
     source = f"profile {name!r} of {path}"
-    if name not in profiles:
+    values = _parse(path, name, must_exist)
+    if isinstance(values, str):
+        raise CredentialsError(f"The configuration file {path} {values}.")
+    if isinstance(values, list):
         if selected:
-            raise CredentialsError(f"There is no {source}. It has: {', '.join(profiles) or 'none'}.")
+            raise CredentialsError(f"There is no {source}. It has: {', '.join(values) or 'none'}.")
         return {}
-    values = profiles[name]
-    if problem := _profile_problem(name, values):
-        del values, profiles  # a misspelt field may hold the key
+    if problem := _profile_problem(values):
+        del values  # a misspelt field may hold the key
         raise CredentialsError(f"In {source}: {problem}.")
     command, secret = values.pop("api_key_command", None), values.pop("api_key", None)
+    key = None
     if command:
-        key = Key(source, lambda: _run(command, source))
+        key = Key(source, functools.partial(_run, command, source))
     elif secret:
-        if sys.platform != "win32" and path.stat().st_mode & 0o044:
-            warnings.warn(f"{path} holds an API key and others may read it: chmod 600 {path}", stacklevel=4)
-        key = Key(source, lambda: _profile(path, selected, must_exist=True)["api_key"][0].known, secret)
-    else:
-        key = None
+        key = Key(source, lambda: _read_again(path, selected), secret)
     return _fields(values, lambda _: source, key)
 
 
-def _parse(path: Path) -> dict[str, Any] | str | None:
-    """The profiles of the file with their keys wrapped; None without a file; else what is wrong with it."""
+def _read_again(path: Path, selected: str) -> Any:
+    key: Key | None = _profile(path, selected, must_exist=True).get("api_key", (None, ""))[0]
+    if key is None:
+        raise CredentialsError(f"The server refused the API key, and {path} has none any more: put the new one there.")
+    return key.known or key.ask()
+
+
+def _parse(path: Path, name: str, must_exist: bool) -> dict[str, Any] | list[str] | str:
+    """The table of a profile, its key wrapped; the names of the others if there is none; else what is wrong."""
     import tomllib
 
     try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        profiles = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist" if must_exist else []
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"cannot be read ({error.strerror})" if must_exist or not isinstance(error, PermissionError) else []
     except UnicodeDecodeError:
         return "is not UTF-8 text"
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         return f"is not valid TOML: {error}"
-    tables: list[Any] = [values for values in profiles.values() if isinstance(values, dict)]
-    for values in tables:
-        if isinstance(values.get("api_key"), str):
-            values["api_key"] = Secret(values["api_key"])
-    return profiles
+    if name not in profiles:
+        return list(profiles)
+    values: Any = profiles[name]
+    if type(values) is not dict:
+        return f"has no table {name!r}: write [{name}] above its fields"
+    fields: dict[str, Any] = {**values}
+    if isinstance(fields.get("api_key"), str):
+        fields["api_key"] = Secret(fields["api_key"])
+    return fields
 
 
-def _profile_problem(name: str, values: Any) -> str | None:
-    if not isinstance(values, dict):
-        return f"it is not a table; write [{name}] above its fields"
-    for field, value in cast("dict[str, Any]", values).items():
+def _profile_problem(values: dict[str, Any]) -> str | None:
+    for field, value in values.items():
         if field not in _PROFILE_FIELDS:
             return f"unknown field {field!r}; known are {', '.join(sorted(_PROFILE_FIELDS))}"
         if field == "api_key_command":
@@ -264,13 +297,16 @@ def _profile_problem(name: str, values: Any) -> str | None:
             return f"{field} must be text"
     if "api_key" in values and "api_key_command" in values:
         return "api_key and api_key_command are both set; keep one of them"
+    if values.get("project_slug") and values.get("project_id"):
+        return "project_slug and project_id are both set; keep one of them"
     return None
 
 
 def _run(command: list[str], source: str) -> Secret:
-    answer = _output(command)
+    answer, program = _output(command), command[0]
+    del command  # its words may be secret
     if isinstance(answer, str):
-        raise CredentialsError(f"The api_key_command {command[0]!r} of {source} {answer}. Run it by hand to see why.")
+        raise CredentialsError(f"The api_key_command {program!r} of {source} {answer}. Run it by hand to see why.")
     return answer
 
 
@@ -288,7 +324,7 @@ def _output(command: list[str]) -> Secret | str:
         return f"could not be started ({getattr(error, 'strerror', None) or type(error).__name__})"
     if done.returncode != 0:
         return f"ended with status {done.returncode}"
-    first_line, *_ = done.stdout.decode("utf-8", "replace").splitlines() or [""]
+    first_line = done.stdout.partition(b"\n")[0].decode("utf-8-sig", "replace")
     return Secret(first_line) or "printed nothing on its first line"
 
 
@@ -313,7 +349,7 @@ def _base_url_problem(value: str, allow_http: bool) -> str | None:
         host, _ = url.hostname, url.port
     except ValueError:
         return no_url
-    if not host or url.scheme not in ("http", "https"):
+    if not host or url.scheme not in ("http", "https") or not re.fullmatch(_HOST, host):
         return no_url
     if "@" in url.netloc:
         return "contains a user name or password: remove them"

@@ -19,8 +19,10 @@ All of them can be pickled and copied; they keep their type, text and attributes
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-vercel-id", "cf-ray")
@@ -175,12 +177,12 @@ def _seconds(retry_after: str | None) -> float | None:
     """A `Retry-After` header, in seconds or as an HTTP date, as seconds from now; None when it says nothing usable."""
     if not retry_after:
         return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", retry_after.strip()):
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime
+
     try:
-        seconds = float(retry_after)
-        return seconds if seconds >= 0 else None
-    except ValueError:
-        from email.utils import parsedate_to_datetime
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+        date = parsedate_to_datetime(retry_after)
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None

@@ -19,11 +19,15 @@ import math
 import os
 import platform
 import re
+import sys
 import threading
 import time
+import traceback
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import unquote
 
@@ -39,6 +43,7 @@ from ._errors import (
     APIStatusError,
     APITimeoutError,
     ArtanisError,
+    CredentialsError,
     printable,
     status_error_class,
 )
@@ -58,6 +63,8 @@ MAX_RETRY_AFTER = 60.0  # seconds; the error of a server that asks for more is r
 MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
 USER_AGENT = f"artanis-client/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 
+_CLOSED = "This client is closed: make a new one, or keep it open for as long as it is used."
+_CODINGS = ("gzip", "deflate")
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 _OWN_ARGUMENTS = {
     "auth": "the credentials are arguments of the client",
@@ -70,6 +77,29 @@ _log = logging.getLogger("artanis_client")
 
 received: ContextVar[list[Response] | None] = ContextVar("received", default=None)
 """Where `send()` leaves its responses for a caller further out that has put a list here."""
+
+
+class _Response(httpx.Response):
+    """Keeps the JSON that a parser reads from it, so that `_call` can compare it with the contract."""
+
+    def json(self, **arguments: Any) -> Any:
+        self.extensions["artanis_json"] = value = super().json(**arguments)
+        return value
+
+
+class _Slots:
+    """A semaphore made of a queue in C; an interrupt inside threading's own leaves it locked for good."""
+
+    def __init__(self, number: int) -> None:
+        self._queue: SimpleQueue[None] = SimpleQueue()
+        for _ in range(number):
+            self._queue.put(None)
+
+    def __enter__(self) -> None:
+        self._queue.get()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._queue.put(None)
 
 
 class _Place(NamedTuple):
@@ -95,8 +125,8 @@ class _Shared:
         self._arguments = arguments
         self._root = self
         self._closed = False
-        self._is_used = False
         self._places: dict[Any, _Place] = {}
+        self._unused = [self]  # the client for the first place; popping it is atomic
 
     def view(self, timeout: Any, max_retries: int) -> Self:
         """The same connections with other options. Closing it closes nothing."""
@@ -105,26 +135,35 @@ class _Shared:
         view.max_retries = _whole("max_retries", max_retries, at_least=0)
         return cast(Self, view)
 
-    def _refuse(self, request: httpx.Request) -> None:
-        if self._root._closed:
-            raise ArtanisError("This client is closed: make a new one, or keep it open for as long as it is used.")
+    def _admit(self, request: httpx.Request) -> None:
+        self._refuse_closed()
+        request.extensions.pop("artanis_started", None)  # of an earlier time
         if _origin(request.url) != self._origin:
             raise ValueError(f"The key is sent to {self._credentials.base_url} alone, not to {request.url.host!r}.")
 
+    def _refuse_closed(self) -> None:
+        if self._root._closed:
+            raise ArtanisError(_CLOSED)
+
     def _sign(self, request: httpx.Request, secret: Secret) -> None:
+        """Put the headers on, and remember each key for what has to be redacted."""
         request.headers["x-api-key"] = secret.reveal()
         request.headers["x-org-slug"] = self._credentials.org_slug
+        request.extensions.setdefault("artanis_keys", []).append(secret)
 
     def _place(self, here: Any) -> _Place:
         """The connections and slots of this process or event loop; the first takes those made at construction."""
         places = self._root._places
-        if here not in places:
-            self._forget_ended()
-            client = self._new_client(**self._arguments) if self._root._is_used else self._root
-            self._root._is_used = True
-            # No lock: it could be held by a thread that a forked process does not have.
-            places.setdefault(here, _Place(client, *self._locks()))
-        return places[here]
+        place = places.get(here)
+        if place is not None:
+            return place
+        self._forget_ended()
+        try:
+            client: Any = self._root._unused.pop()
+        except IndexError:
+            client = self._new_client(**self._arguments)
+        # No lock: a thread that a forked process does not have could be holding it.
+        return places.setdefault(here, _Place(client, *self._locks()))
 
     def _locks(self) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -132,17 +171,24 @@ class _Shared:
     def _forget_ended(self) -> None:
         """Drop what belongs to event loops that have ended."""
 
-    def _failure(self, error: httpx.RequestError, request: httpx.Request) -> APIConnectionError:
-        """What to raise for an exception of httpx, with the innermost cause as `__cause__`, freed of its frames."""
+    def _failure(self, error: Exception, request: httpx.Request, outer: BaseException | None) -> ArtanisError | None:
+        """What to raise for an exception on the way; None for one of the user's own.
+
+        `outer` is the exception that the caller was handling already, which has nothing to do with this.
+        """
+        if isinstance(error, RuntimeError) and self._root._closed:  # while this was on its way
+            return ArtanisError(_CLOSED)
+        if not isinstance(error, httpx.RequestError) and not _is_of_httpcore(error):
+            return None
         at = {"method": request.method, "url": str(request.url)}
-        cause = _innermost(error)
+        cause = _cause(error, outer)
         failure: APIConnectionError
         if isinstance(error, httpx.TimeoutException):
             phase = type(error).__name__.removesuffix("Timeout").lower()
             seconds = request.extensions.get("timeout", {}).get(phase)
             failure = APITimeoutError(f"timed out after {seconds} s ({phase}). Try again, or raise timeout.", **at)
         else:
-            text = printable(str(error) or str(cause)).rstrip(".") or type(error).__name__
+            text = printable(_redact(str(error) or str(cause or type(error).__name__), request)).rstrip(".")
             source = self._credentials.sources["base_url"]
             failure = APIConnectionError(f"{text}. Check the network, and the base URL (from {source}).", **at)
         failure.__cause__ = cause
@@ -156,22 +202,24 @@ class _Shared:
         if not response.is_success:
             raise self._status_error(response)
         if (responses := received.get()) is not None:
+            if type(response) is Response:
+                response.__class__ = _Response
             responses.append(response)
         return response
 
     def _status_error(self, response: Response) -> APIStatusError:
         cls, advice = status_error_class(response.status_code)
-        body, secret = _body(response)
+        request, body = response.request, _error_body(response)
         if "artanis_location" in response.extensions:
             response.headers["location"] = response.extensions["artanis_location"]
-        reason = secret.redact(response.reason_phrase or httpx.codes.get_reason_phrase(response.status_code))
+        reason = _redact(response.reason_phrase or httpx.codes.get_reason_phrase(response.status_code), request)
         return cls(
             _message(body) or reason or "no reason given",
             status_code=response.status_code,
             body=body,
-            headers={name: secret.redact(value) for name, value in response.headers.items()},
-            method=response.request.method,
-            url=str(response.request.url),
+            headers=_redact(dict(response.headers), request),
+            method=request.method,
+            url=str(request.url),
             hint=advice.format(
                 key_source=self._credentials.sources["api_key"],
                 org_slug=self._credentials.org_slug,
@@ -180,14 +228,14 @@ class _Shared:
         )
 
     def _retryable(self, error: BaseException, request: httpx.Request) -> bool:
-        if not self.max_retries or request.method not in _IDEMPOTENT:
+        if not self.max_retries or request.method not in _IDEMPOTENT or not _can_repeat(request) or self._root._closed:
             return False
         if isinstance(error, APIStatusError):
             passing = error.status_code in (408, 429) or error.status_code // 100 == 5
             return passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
         return isinstance(error, APIConnectionError)
 
-    def _retry_policy(self, request: httpx.Request, started: float) -> dict[str, Any]:
+    def _retry_policy(self, request: httpx.Request) -> dict[str, Any]:
         """The arguments of tenacity, whose first attempt stands for the one that has failed."""
         import tenacity  # not loaded until something fails
 
@@ -207,7 +255,7 @@ class _Shared:
             at = f"{request.method} {request.url.raw_path.decode('ascii')}"
             _log.info("%s: %s, retry %d of %d in %.2f s", at, what, nth, self.max_retries, seconds)
 
-        left = MAX_RETRY_TIME - (time.monotonic() - started)
+        left = MAX_RETRY_TIME - (time.monotonic() - request.extensions.get("artanis_started", time.monotonic()))
         return {
             "retry": tenacity.retry_if_exception(lambda error: self._retryable(error, request)),
             "wait": wait,
@@ -228,9 +276,10 @@ class Http(_Shared, httpx.Client):
         arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location)
         super().__init__(**arguments, timeout=_checked_timeout(timeout))
         self._prepare(credentials, arguments, max_retries, max_connections)
+        self._place(os.getpid())
 
     def _locks(self) -> tuple[Any, Any]:
-        return threading.BoundedSemaphore(self._max_connections), threading.Lock()
+        return _Slots(self._max_connections), threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -241,13 +290,17 @@ class Http(_Shared, httpx.Client):
     def close(self) -> None:
         if self is self._root:
             self._closed = True
-            place = self._places.get(os.getpid())
-            httpx.Client.close(place.client if place else self)
+            # In a forked process that has not used it yet, there is nothing of its own to close.
+            if place := self._places.get(os.getpid()):
+                httpx.Client.close(place.client)
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Refuses what can be no id; httpx has normalised `..` away by the time of `send()`."""
         _refuse_unsafe_path(str(url))
-        return super().build_request(method, url, **arguments)
+        try:
+            return super().build_request(method, url, **arguments)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"No URL can be made of this: {error}") from None
 
     def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Send a request, again where that may help; returns a 2xx response.
@@ -256,8 +309,7 @@ class Http(_Shared, httpx.Client):
             ArtanisError: Anything else came back, or nothing did; see `_errors`.
             ValueError: The request would carry the key to another host.
         """
-        self._refuse(request)
-        started = time.monotonic()
+        self._admit(request)
         try:
             return self._attempt(request, stream)
         except ArtanisError as error:
@@ -266,7 +318,7 @@ class Http(_Shared, httpx.Client):
             first = error
         from tenacity import Retrying
 
-        for attempt in Retrying(**self._retry_policy(request, started)):
+        for attempt in Retrying(**self._retry_policy(request)):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     return self._attempt(request, stream)
@@ -277,34 +329,46 @@ class Http(_Shared, httpx.Client):
         place = self._place(os.getpid())
         secret = self._secret(place, None)
         response = self._transmit(place, request, secret, stream)
-        if response.status_code == 401 and (renewed := self._secret(place, secret)) != secret:
-            response = self._transmit(place, request, renewed, stream)
+        if response.status_code == 401 and _can_repeat(request):
+            renewed = self._secret(place, secret)
+            if renewed != secret:
+                response = self._transmit(place, request, renewed, stream)
         return self._checked(response)
 
     def _secret(self, place: _Place, refused: Secret | None) -> Secret:
+        """The key; its source is asked by one caller, whose outcome those take who were waiting meanwhile."""
         key = self._credentials.key
         if key.outdated(refused):
+            asked = key.asked
             with place.key_lock:
-                if key.outdated(refused):
-                    key.accept(key.ask())
+                if key.asked == asked:
+                    with key.asking():
+                        key.accept(key.ask())
+                elif key.failure is not None:
+                    raise key.failure
         return cast(Secret, key.known)
 
     def _transmit(self, place: _Place, request: httpx.Request, secret: Secret, stream: bool) -> Response:
         self._sign(request, secret)
+        outer = sys.exception()
         with place.slots:
+            self._refuse_closed()  # it may have been while this waited
+            request.extensions.setdefault("artanis_started", time.monotonic())
             try:
                 response = httpx.Client.send(place.client, request, stream=True, auth=None, follow_redirects=False)
                 if not (stream and response.is_success):
                     self._read(response)
                 return response
-            except httpx.RequestError as error:
-                failure = self._failure(error, request)
+            except Exception as error:
+                failure = self._failure(error, request, outer)
+                if failure is None:
+                    raise
         raise failure
 
     def _read(self, response: Response) -> None:
         body = _Body(response)
         try:
-            for chunk in response.iter_bytes():
+            for chunk in response.iter_bytes() if body.is_readable else ():
                 if body.is_full_with(chunk):
                     break
         except httpx.RequestError as error:
@@ -330,10 +394,9 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
         return anyio.Semaphore(self._max_connections, fast_acquire=True), anyio.Lock()
 
     def _forget_ended(self) -> None:
-        # A trio run cannot be asked whether it has ended. Requests under way hold on to their own place.
-        for pid, loop in list(self._places):
-            if getattr(loop, "is_closed", lambda: True)():
-                del self._places[pid, loop]
+        for pid, loop in list(self._root._places):
+            if loop() is None or getattr(loop(), "is_closed", bool)():  # asyncio's connections keep their loop alive
+                self._root._places.pop((pid, loop), None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -344,20 +407,21 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
     async def aclose(self) -> None:
         if self is self._root:
             self._closed = True
-            place = self._places.get(_here())
             # The connections of another event loop cannot be closed from this one.
-            if place or not self._is_used:
-                await httpx.AsyncClient.aclose(place.client if place else self)
+            if place := self._places.get(_here()):
+                await httpx.AsyncClient.aclose(place.client)
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Like `Http.build_request`."""
         _refuse_unsafe_path(str(url))
-        return super().build_request(method, url, **arguments)
+        try:
+            return super().build_request(method, url, **arguments)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"No URL can be made of this: {error}") from None
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Like `Http.send`."""
-        self._refuse(request)
-        started = time.monotonic()
+        self._admit(request)
         try:
             return await self._attempt(request, stream)
         except ArtanisError as error:
@@ -366,7 +430,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
             first = error
         from tenacity import AsyncRetrying
 
-        async for attempt in AsyncRetrying(**self._retry_policy(request, started), sleep=anyio.sleep):
+        async for attempt in AsyncRetrying(**self._retry_policy(request), sleep=anyio.sleep):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     return await self._attempt(request, stream)
@@ -377,21 +441,33 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
         place = self._place(_here())
         secret = await self._secret(place, None)
         response = await self._transmit(place, request, secret, stream)
-        if response.status_code == 401 and (renewed := await self._secret(place, secret)) != secret:
-            response = await self._transmit(place, request, renewed, stream)
+        if (
+            response.status_code == 401
+            and _can_repeat(request)
+            and (new := await self._secret(place, secret)) != secret
+        ):
+            response = await self._transmit(place, request, new, stream)
         return self._checked(response)
 
     async def _secret(self, place: _Place, refused: Secret | None) -> Secret:
+        """Like `Http._secret`."""
         key = self._credentials.key
         if key.outdated(refused):
+            asked = key.asked
             async with place.key_lock:
-                if key.outdated(refused):
-                    key.accept(await _answer(key.ask))
+                if key.asked == asked:
+                    with key.asking():
+                        key.accept(await _answer(key.ask))
+                elif key.failure is not None:
+                    raise key.failure
         return cast(Secret, key.known)
 
     async def _transmit(self, place: _Place, request: httpx.Request, secret: Secret, stream: bool) -> Response:
         self._sign(request, secret)
+        outer = sys.exception()
         async with place.slots:
+            self._refuse_closed()  # it may have been while this waited
+            request.extensions.setdefault("artanis_started", time.monotonic())
             try:
                 response = await httpx.AsyncClient.send(
                     place.client, request, stream=True, auth=None, follow_redirects=False
@@ -399,16 +475,19 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
                 if not (stream and response.is_success):
                     await self._read(response)
                 return response
-            except httpx.RequestError as error:
-                failure = self._failure(error, request)
+            except Exception as error:
+                failure = self._failure(error, request, outer)
+                if failure is None:
+                    raise
         raise failure
 
     async def _read(self, response: Response) -> None:
         body = _Body(response)
         try:
-            async for chunk in response.aiter_bytes():
-                if body.is_full_with(chunk):
-                    break
+            if body.is_readable:
+                async for chunk in response.aiter_bytes():
+                    if body.is_full_with(chunk):
+                        break
         except httpx.RequestError as error:
             body.broke_off(error)
         finally:
@@ -423,12 +502,17 @@ class _Body:
         self._response = response
         self._chunks: list[bytes] = []
         self._size = 0
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        # What was not asked for, and layers of it, inflate without a bound before the first piece can be looked at.
+        self.is_readable = coding in ("", "identity", *_CODINGS)
+        if not self.is_readable:
+            response.extensions["artanis_problem"] = f"the body cannot be decoded (content-encoding {coding!r})"
 
     def is_full_with(self, chunk: bytes) -> bool:
         self._chunks.append(chunk)
         self._size += len(chunk)
         if not self._response.is_success:
-            return self._size >= MAX_ERROR_BODY
+            return self._size >= MAX_ERROR_BODY + 4096  # so that a key which the cut would halve is found
         # No JSON of this API compresses to a hundredth; what does is meant to fill the memory.
         packed = "content-encoding" in self._response.headers and 100 * self._response.num_bytes_downloaded
         if packed and self._size > max(packed, 64 * 1024 * 1024):
@@ -447,34 +531,40 @@ class _Body:
     def finish(self) -> None:
         body = b"".join(self._chunks)
         # What httpx's own read() does, which could not stop in the middle.
-        self._response._content = (  # pyright: ignore[reportPrivateUsage]
-            body if self._response.is_success else body[:MAX_ERROR_BODY]
-        )
+        self._response._content = body  # pyright: ignore[reportPrivateUsage]
         if not self._response.is_success:
             self._response.extensions.pop("artanis_problem", None)
 
 
 def shape_error(response: Response, problem: str) -> APIResponseValidationError:
     """The error for a 2xx response that is not what the contract says."""
-    body, secret = _body(response)
+    request = response.request
     return APIResponseValidationError(
-        f"{response.status_code}, but {printable(secret.redact(problem))}. Either the response is broken, or "
+        f"{response.status_code}, but {printable(_redact(problem, request))}. Either the response is broken, or "
         "openapi.yaml no longer says what the API does.",
         status_code=response.status_code,
-        body=body,
-        method=response.request.method,
-        url=str(response.request.url),
+        body=_error_body(response),
+        method=request.method,
+        url=str(request.url),
     )
 
 
-def _body(response: Response) -> tuple[Any, Secret]:
-    """The body for an error, parsed where possible and without the key, and the key."""
-    secret = Secret(response.request.headers.get("x-api-key", ""))
-    text = response.content[:MAX_ERROR_BODY].decode("utf-8", "replace")
+def _error_body(response: Response) -> Any:
+    """The body for an error: parsed where possible, cut, and without the key."""
+    # First redacted, then cut, because half a key is found by nothing.
+    text = response.content[: 2 * MAX_ERROR_BODY].decode("utf-8", "replace")
     try:
-        return secret.redact(json.loads(text)), secret
+        if len(text) > MAX_ERROR_BODY:
+            raise ValueError("too long to be parsed")
+        return _redact(json.loads(text), response.request)
     except (ValueError, RecursionError):
-        return secret.redact(text), secret
+        return _redact(text, response.request)[:MAX_ERROR_BODY]
+
+
+def _redact(value: Any, request: httpx.Request) -> Any:
+    for secret in request.extensions.get("artanis_keys", ()):
+        value = secret.redact(value)
+    return value
 
 
 def _message(body: Any) -> str:
@@ -485,17 +575,28 @@ def _message(body: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The deepest cause, on its own: the frames, and httpx's `.request`, lead to the key."""
-    while True:
-        nested: Any = getattr(error, "exceptions", ())  # of a group: one for each address that was tried
-        inner = error.__cause__ or error.__context__ or next(iter(nested), None)
-        if inner is None:
-            break
-        error = inner
-    if isinstance(error, httpx.RequestError):
-        return type(error)(str(error))
-    return error.with_traceback(None)
+def _is_of_httpcore(error: Exception) -> bool:
+    """Whether an exception that httpx has no name for comes from below it: a late TLS alert, a fault in HTTP/2."""
+    return any(
+        frame.f_globals.get("__name__", "").startswith("httpcore.")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def _cause(error: BaseException, outer: BaseException | None) -> OSError | None:
+    """What the operating system or TLS said: the innermost OSError, as a copy without frames."""
+    found: OSError | None = None
+    seen: set[int] = {id(outer)}
+    todo: list[BaseException | None] = [error]
+    while todo and len(seen) < 100:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        found = current if isinstance(current, OSError) else found
+        nested: Any = getattr(current, "exceptions", ())  # of a group: one for each address that was tried
+        todo += [*nested, current.__context__, current.__cause__]  # httpcore suppresses contexts that say the most
+    return copy.copy(found)
 
 
 def _hide_location(response: Response) -> None:
@@ -510,12 +611,18 @@ async def _hide_location_async(response: Response) -> None:
 
 async def _answer(ask: Any) -> Any:
     """What the source of the key says, without holding up the event loop."""
-    answer = ask() if inspect.iscoroutinefunction(ask) else await anyio.to_thread.run_sync(ask)
+    is_async = inspect.iscoroutinefunction(ask)
+    answer = ask() if is_async else await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
     return await answer if inspect.isawaitable(answer) else answer
 
 
-def _here() -> tuple[int, object]:
-    return os.getpid(), anyio.lowlevel.current_token().native_token
+def _here() -> tuple[int, weakref.ref[Any]]:
+    return os.getpid(), weakref.ref(anyio.lowlevel.current_token().native_token)
+
+
+def _can_repeat(request: httpx.Request) -> bool:
+    """Whether the body is at hand, and not a stream that the first attempt has used up."""
+    return isinstance(request.stream, httpx.ByteStream)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -555,6 +662,11 @@ def _httpx_arguments(
 ) -> dict[str, Any]:
     """The arguments of httpx's clients, except the timeout."""
     _whole("max_connections", max_connections, at_least=1)
+    try:
+        _origin(httpx.URL(credentials.base_url))
+    except (httpx.InvalidURL, ValueError) as error:
+        source = credentials.sources["base_url"]
+        raise CredentialsError(f"The base_url from {source} cannot be used: {printable(str(error))}.") from None
     for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
         raise TypeError(f"httpx_args cannot hold {name!r}: {_OWN_ARGUMENTS[name]}.")
     hooks: dict[str, list[Any]] = httpx_args.get("event_hooks") or {}
@@ -565,7 +677,12 @@ def _httpx_arguments(
         "base_url": credentials.base_url,
         # A browser session that the server offers would stick to the client.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        "headers": {"user-agent": USER_AGENT, "accept": "application/json", **httpx.Headers(httpx_args.get("headers"))},
+        "headers": {
+            "user-agent": USER_AGENT,
+            "accept": "application/json",
+            "accept-encoding": ", ".join(_CODINGS),
+            **httpx.Headers(httpx_args.get("headers")),
+        },
         "event_hooks": {**hooks, "response": [*hooks.get("response", []), last_hook]},
     }
     if httpx_args.get("http2"):
