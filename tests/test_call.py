@@ -57,7 +57,7 @@ def refused(both: Both, server: Server, body: Any, **answer: Any) -> APIResponse
         (["spans", 0, "parentSpanId"], 5, "spans[0].parentSpanId should be null or string, not integer"),
         (["spans", 1, "promptVersionId"], [], "spans[1].promptVersionId should be null or string, not array"),
         (["spans", 1, "stepId"], 1.5, "spans[1].stepId should be string, not number"),
-        (["feedback"], [{"id": "f1"}], "feedback[0] lacks 'spanId'"),
+        (["feedback"], [{"id": "f1"}], "feedback[0].spanId is missing"),
     ],
     ids=str,
 )
@@ -73,7 +73,7 @@ def test_wrong_shapes(both: Both, server: Server, path: list[str | int], value: 
 def test_missing_fields(both: Both, server: Server, key: str) -> None:
     """A required field that is missing is named."""
     body = {name: value for name, value in DETAIL.items() if name != key}
-    assert "lacks" in str(refused(both, server, body))
+    assert "is missing" in str(refused(both, server, body))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_missing_fields(both: Both, server: Server, key: str) -> None:
         (b"[]", "its body should be object, not array"),
         (b'"text"', "its body should be object, not 'text'"),
         (b"5", "its body should be object, not integer"),
-        (b"{}", "its body lacks"),
+        (b"{}", "its body.id is missing"),
         (b'{"id": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
     ids=lambda value: repr(value)[:20],
@@ -230,7 +230,6 @@ def test_pairs_are_no_object(both: Both, server: Server) -> None:
         "2026-W15",
         "2026-04-08T09:00:00",
         "2026-04-08 09:00:00Z",
-        "2026-04-31T09:00:00Z",
     ],
 )
 def test_dates_of_other_forms(both: Both, server: Server, date: str) -> None:

@@ -556,7 +556,7 @@ def test_trio_in_several_threads(server: Server) -> None:
             await client.aclose()
 
         with ThreadPoolExecutor(3) as pool:
-            for run in [pool.submit(anyio.run, main, backend="trio") for _ in range(3)]:
+            for run in [pool.submit(lambda: anyio.run(main, backend="trio")) for _ in range(3)]:
                 assert run.exception() is None or isinstance(run.exception(), ArtanisError)
 
     use()
@@ -599,7 +599,7 @@ def test_an_exception_that_was_being_handled(server: Server) -> None:
     server.close()
     with Artanis(**server.credentials, max_retries=0) as client:
         try:
-            {}["mine"]  # type: ignore[var-annotated]
+            dict[str, int]()["mine"]
         except KeyError as mine:
             with pytest.raises(ArtanisError) as caught:
                 client.prompts.list()
