@@ -261,3 +261,15 @@ def test_partials_and_lambdas(server: Server) -> None:
         ):
             with pytest.raises(APIResponseValidationError):
                 call(function)
+
+
+def test_an_empty_date(server: Server) -> None:
+    """A date that may be null is no empty text."""
+    from artanis_api.api.knowledge_docs import list_knowledge_docs
+
+    server.answer(body={"knowledgeDocs": [{"id": "d1", "createdAt": ""}]})
+    with (
+        Artanis(**server.credentials) as client,
+        pytest.raises(APIResponseValidationError, match="createdAt should be"),
+    ):
+        call(list_knowledge_docs.sync_detailed, client=client.api, project_slug="p")

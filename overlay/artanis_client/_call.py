@@ -147,22 +147,25 @@ def _mismatch(column: list[Any], hint: Any, where: Callable[[int], str]) -> str 
     if kind.types is not None and not kind.types.issuperset(map(type, column)):
         index = next(index for index, value in enumerate(column) if type(value) not in kind.types)
         return f"{where(index)} {_difference(column[index], kind)}"
-    if kind.is_date and not _are_dates(value for value in column if value):
-        index = next(index for index, value in enumerate(column) if value and not _are_dates([value]))
+    if kind.is_date and not _are_dates(value for value in column if type(value) is str):
+        index = next(i for i, value in enumerate(column) if type(value) is str and not _are_dates([value]))
         return f"{where(index)} {_difference(column[index], kind)}"
     if kind.item is not None:
-        places = [
-            (index, nth) for index, value in enumerate(column) if type(value) is list for nth in range(len(value))
-        ]
-        items = [column[index][nth] for index, nth in places]
+        lists: list[tuple[int, Any]] = [(index, value) for index, value in enumerate(column) if type(value) is list]
+        places = [(index, nth) for index, value in lists for nth in range(len(value))]
+        items = [item for _, value in lists for item in value]
         return _mismatch(items, kind.item, lambda i: f"{where(places[i][0])}[{places[i][1]}]") if items else None
     if kind.model is not None:
-        at = [index for index, value in enumerate(column) if type(value) is dict]
+        rows: list[tuple[int, Any]] = [(index, value) for index, value in enumerate(column) if type(value) is dict]
         for key, of_field in _fields(kind.model):
-            values = [column[index].get(key, UNSET) for index in at]
-            if problem := _mismatch(values, of_field, lambda i, key=key: f"{where(at[i])}.{key}"):
+            values = [row.get(key, UNSET) for _, row in rows]
+            if problem := _mismatch(values, of_field, functools.partial(_path, where, rows, key)):
                 return problem
     return None
+
+
+def _path(where: Callable[[int], str], rows: list[tuple[int, Any]], key: str, index: int) -> str:
+    return f"{where(rows[index][0])}.{key}"
 
 
 def _difference(value: object, kind: _Kind) -> str:
