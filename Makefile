@@ -34,7 +34,7 @@ types: setup ## Check types: mypy --strict on everything, pyright's strict mode 
 	$(BIN)/basedpyright
 
 validate: setup ## Check the contract (SPEC=path for another one than openapi.yaml)
-	@$(BIN)/python scripts/validate.py $(SPEC)
+	@$(BIN)/python scripts/validate.py '$(SPEC)'
 
 generate: setup ## Make generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
@@ -51,7 +51,7 @@ wheel-test: setup ## Run the client's tests against the built wheel, with pinned
 
 api-check: setup ## Say what the public Python API lost since the last release
 	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "api-check: no release to compare with yet"; exit 0; }; \
-	$(BIN)/griffe check artanis_client --search overlay --search generated --against "$$tag"
+	"$(BIN)/griffe" check artanis_client --search overlay --search generated --against "$$tag"
 
 bench: setup ## Measure, as ratios against plain tools
 	@$(BIN)/python benchmarks/bench.py

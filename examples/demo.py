@@ -194,6 +194,8 @@ def main() -> None:
     except (ArtanisError, ValueError) as error:  # ValueError: no project is set
         console.print(panel(error))
         sys.exit(2 if isinstance(error, CredentialsError | ValueError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

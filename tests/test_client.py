@@ -12,7 +12,7 @@ import pytest
 import artanis_client
 from artanis_api.api.knowledge_docs import list_knowledge_docs
 from artanis_api.api.prompts import list_prompts
-from artanis_client import Artanis, ArtanisError, AsyncArtanis, NotFoundError, acall, call, models
+from artanis_client import Artanis, ArtanisError, AsyncArtanis, CredentialsError, NotFoundError, acall, call, models
 from support import KEY, PROMPT, Both, Server, span, trace
 
 OTHERS = {"project_slug": "other"}, {"project_id": "4f8c2d1e-3b5a-4c6d-8e7f-9a0b1c2d3e40"}
@@ -262,3 +262,38 @@ def test_ids_are_text(both: Both, server: Server, bad: Any) -> None:
         with pytest.raises(TypeError, match="An id is text"):
             both.run(lambda client: getattr(client, resource).get(bad))  # noqa: B023 - called at once
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "ftp://proxy.example.com"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+        ("SSLKEYLOGFILE", "/no/such/folder/file"),
+        ("NO_PROXY", "[::1"),
+    ],
+)
+@pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
+def test_a_broken_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch, cls: Any, variable: str, value: str
+) -> None:
+    """What keeps httpx from being set up is a CredentialsError that names the variables to look at."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(CredentialsError, match=f"in the environment: .*{variable}"):
+        cls(**server.credentials)
+
+
+def test_a_project_that_the_selected_profile_lacks(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice names the place where a project would count: a selected profile is used alone."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[staging]\norg_slug = "o"\napi_key_command = ["echo", "k"]\nbase_url = "{server.url}"')
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(path))
+    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "p")
+    with (
+        Artanis(profile="staging") as client,
+        pytest.raises(ValueError, match=f"add project_slug to profile 'staging' of {path}"),
+    ):
+        client.prompts.list()

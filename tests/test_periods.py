@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -71,11 +71,13 @@ def test_since_means_the_start(server: Server, since: datetime | str, expected: 
         ("9999", ALL),
         (datetime(2026, 4, 8, 9, 5, 6, 123000), ALL[:3]),
         (datetime(2026, 4, 8, 9, 5, 6, 122999), ALL[:2]),
+        (date(2026, 4, 8), ALL[:3]),
+        (date(2026, 4, 7), ALL[:2]),
         (datetime.max, ALL),
     ],
     ids=str,
 )
-def test_until_means_the_end(server: Server, until: datetime | str, expected: list[str]) -> None:
+def test_until_means_the_end(server: Server, until: date | str, expected: list[str]) -> None:
     """A period in `until` means its end: all of April belongs to `until="2026-04"`."""
     assert days(Both("sync", server), server, until=until) == expected
 

@@ -7,7 +7,7 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Self
 
 from artanis_api import AuthenticatedClient
@@ -17,7 +17,7 @@ from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
 from artanis_api.types import UNSET, Unset
 
 from ._call import acall, call
-from ._credentials import KeyFunction, Secret, load, one_project
+from ._credentials import Credentials, KeyFunction, Secret, load, one_project
 from ._http import DEFAULT_TIMEOUT, AsyncHttp, Http, Timeout
 
 
@@ -37,6 +37,9 @@ class _Api(AuthenticatedClient):
             raise TypeError("Artanis runs the sync functions; for the asyncio ones, use AsyncArtanis.")
         return self._async_client
 
+    def __repr__(self) -> str:
+        return f"<generated client of {self._base_url}>"
+
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("Use client.with_options(timeout=…, max_retries=…), and the .api of what it returns.")
 
@@ -46,18 +49,17 @@ class _Api(AuthenticatedClient):
 
 
 class _Resource:
-    """Calls on one kind of object; `project` is the client's default."""
+    """Calls on one kind of object."""
 
-    def __init__(self, api: AuthenticatedClient, project: Mapping[str, str]) -> None:
+    def __init__(self, api: AuthenticatedClient, credentials: Credentials) -> None:
         self._api = api
-        self._default_project = project
+        self._credentials = credentials
 
     def _project(self, project_slug: str | None, project_id: str | None) -> Mapping[str, str]:
-        project = one_project(project_slug, project_id, "in the call") or self._default_project
+        project = one_project(project_slug, project_id, "in the call") or self._credentials.project
         if not project:
-            raise ValueError(
-                "No project. Pass project_slug or project_id, here or to the client, or set ARTANIS_PROJECT_SLUG."
-            )
+            where = self._credentials.where_to_add
+            raise ValueError(f"No project. Pass project_slug or project_id, here or to the client, or {where}.")
         return project
 
 
@@ -100,8 +102,8 @@ class Traces(_Resource):
         *,
         project_slug: str | None = None,
         project_id: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Every trace, newest first, without spans.
 
@@ -109,8 +111,8 @@ class Traces(_Resource):
 
         Args:
             project_slug, project_id: Another project than the client's.
-            since, until: A datetime, or ISO 8601 text of any precision; UTC unless it says otherwise. A period means
-                its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
+            since, until: A datetime, a date, or ISO 8601 text of any precision; UTC unless it says otherwise. A period
+                means its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
 
         Raises:
             ValueError: No project, here or in the client, or both kinds; a date that is none.
@@ -132,8 +134,8 @@ class AsyncTraces(_Resource):
         *,
         project_slug: str | None = None,
         project_id: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
         project, within = self._project(project_slug, project_id), _period(since, until)
@@ -216,6 +218,10 @@ class Artanis(_Base):
 
     What is not given comes from the environment or the configuration file.
 
+        with Artanis() as client:
+            for trace in client.traces.list(since="2026-04"):
+                print(client.traces.get(trace.id).spans)
+
     Args:
         api_key: The key, or a function that returns it, which is asked at the first call and again after a 401.
         org_slug: The organization to read from.
@@ -235,15 +241,17 @@ class Artanis(_Base):
     """
 
     prompts: Prompts
+    """`list` and `get` of prompts."""
     traces: Traces
+    """`list` and `get` of traces."""
     _http: Http
     _http_class = Http
 
     def _bind(self) -> None:
         super()._bind()
         self.api.set_httpx_client(self._http)
-        self.prompts = Prompts(self.api, self._credentials.project)
-        self.traces = Traces(self.api, self._credentials.project)
+        self.prompts = Prompts(self.api, self._credentials)
+        self.traces = Traces(self.api, self._credentials)
 
     def close(self) -> None:
         """Close the connections. Calls after this are an ArtanisError; closing again does nothing."""
@@ -260,15 +268,17 @@ class AsyncArtanis(_Base):
     """Like `Artanis`, with `await`; `api_key` may be an async function. Tasks may share it, and event loops in turn."""
 
     prompts: AsyncPrompts
+    """`list` and `get` of prompts."""
     traces: AsyncTraces
+    """`list` and `get` of traces."""
     _http: AsyncHttp
     _http_class = AsyncHttp
 
     def _bind(self) -> None:
         super()._bind()
         self.api.set_async_httpx_client(self._http)
-        self.prompts = AsyncPrompts(self.api, self._credentials.project)
-        self.traces = AsyncTraces(self.api, self._credentials.project)
+        self.prompts = AsyncPrompts(self.api, self._credentials)
+        self.traces = AsyncTraces(self.api, self._credentials)
 
     async def aclose(self) -> None:
         """Like `Artanis.close`."""
@@ -281,7 +291,7 @@ class AsyncArtanis(_Base):
         await self.aclose()
 
 
-def _period(since: datetime | str | None, until: datetime | str | None) -> Callable[[list[Trace]], list[Trace]]:
+def _period(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
     """What chooses the traces that were created between the start of `since` and the end of `until`."""
     if since is None and until is None:
         return lambda traces: traces
@@ -294,11 +304,13 @@ def _period(since: datetime | str | None, until: datetime | str | None) -> Calla
     ]
 
 
-def _bounds(name: str, value: datetime | str) -> tuple[datetime, datetime]:
+def _bounds(name: str, value: date | str) -> tuple[datetime, datetime]:
     """The start of a period and of the next one; of a moment, itself and the next microsecond."""
     from dateutil.parser import isoparser
     from dateutil.relativedelta import relativedelta
 
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = value.isoformat()
     if isinstance(value, datetime):
         start, length = value, dict[str, Any](microseconds=1)
     elif isinstance(value, str):

@@ -139,6 +139,8 @@ class Credentials(NamedTuple):
     org_slug: str
     base_url: str
     project: dict[str, str]
+    where_to_add: str
+    """Where one would add what is missing."""
     sources: dict[str, str]
 
 
@@ -189,6 +191,7 @@ def load(
         org_slug=fields["org_slug"][0],
         base_url=fields["base_url"][0].rstrip("/"),
         project=project,
+        where_to_add=f"add project_slug to profile {selected!r} of {path}" if selected else "set ARTANIS_PROJECT_SLUG",
         sources={field: source for field, (_, source) in fields.items()},
     )
 
@@ -275,11 +278,11 @@ def _parse(path: Path, name: str, must_exist: bool) -> dict[str, Any] | list[str
         return "is not UTF-8 text"
     except (ValueError, RecursionError) as error:
         return f"is not valid TOML: {error}"
+    if stray := [key for key, value in profiles.items() if type(value) is not dict]:
+        return f"has {stray[0]!r} outside of a profile: write [default] above it"
     if name not in profiles:
         return list(profiles)
     values: Any = profiles[name]
-    if type(values) is not dict:
-        return f"has no table {name!r}: write [{name}] above its fields"
     fields: dict[str, Any] = {**values}
     if isinstance(fields.get("api_key"), str):
         fields["api_key"] = Secret(fields["api_key"])

@@ -10,6 +10,7 @@ its frames hold the headers of the request, and error reporters send local varia
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -24,7 +25,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import SimpleQueue
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 Response = httpx.Response
 Timeout = httpx.Timeout
 
-DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0)  # seconds
+DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
 MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
 MAX_RETRY_AFTER = 60.0  # seconds; the error of a server that asks for more is raised at once
 MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
@@ -65,6 +66,15 @@ USER_AGENT = f"artanis-client/{__version__} python/{platform.python_version()} h
 
 _CLOSED = "This client is closed: make a new one, or keep it open for as long as it is used."
 _CODINGS = ("gzip", "deflate")
+_HTTPX_VARIABLES = {
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSLKEYLOGFILE",
+}
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 _OWN_ARGUMENTS = {
     "auth": "the credentials are arguments of the client",
@@ -190,7 +200,9 @@ class _Shared:
         else:
             text = printable(_redact(str(error) or str(cause or type(error).__name__), request)).rstrip(".")
             source = self._credentials.sources["base_url"]
-            failure = APIConnectionError(f"{text}. Check the network, and the base URL (from {source}).", **at)
+            failure = APIConnectionError(
+                f"{text}. Check the network, the proxy if there is one, and the base URL (from {source}).", **at
+            )
         failure.__cause__ = cause
         return failure
 
@@ -273,8 +285,9 @@ class Http(_Shared, httpx.Client):
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
     ) -> None:
-        arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location)
-        super().__init__(**arguments, timeout=_checked_timeout(timeout))
+        with _naming_the_environment():
+            arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location)
+            super().__init__(**arguments, timeout=_checked_timeout(timeout))
         self._prepare(credentials, arguments, max_retries, max_connections)
         self._place(os.getpid())
 
@@ -386,8 +399,9 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
     ) -> None:
-        arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location_async)
-        super().__init__(**arguments, timeout=_checked_timeout(timeout))
+        with _naming_the_environment():
+            arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location_async)
+            super().__init__(**arguments, timeout=_checked_timeout(timeout))
         self._prepare(credentials, arguments, max_retries, max_connections)
 
     def _locks(self) -> tuple[Any, Any]:
@@ -655,6 +669,21 @@ def _whole(name: str, value: Any, at_least: int) -> int:
     if type(value) is not int or value < at_least:
         raise ValueError(f"{name} must be a whole number from {at_least}, not {value!r}.")
     return value
+
+
+@contextlib.contextmanager
+def _naming_the_environment() -> Generator[None]:
+    """Says where to look when what httpx reads from the environment keeps it from being set up."""
+    problem = ""
+    try:
+        yield
+    except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
+        variables = [name for name in os.environ if name.upper() in _HTTPX_VARIABLES and os.environ[name]]
+        if not variables:
+            raise
+        problem = f"{printable(str(error))}. Check the arguments, and in the environment: {', '.join(variables)}."
+    if problem:
+        raise CredentialsError(f"The HTTP client cannot be set up: {problem}")
 
 
 def _httpx_arguments(
