@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import itertools
 import json
 import re
 import types
@@ -170,18 +169,14 @@ def _mismatch(column: list[Any], hint: Any, where: Callable[[int], str]) -> str 
 
 def _item_path(column: list[Any], where: Callable[[int], str], nth: int) -> str:
     """The path of the nth of all items of the lists in a column."""
-    index = 0
-    for index, value in enumerate(column):
-        length = len(value) if value.__class__ is list else 0
-        if nth < length:
-            break
-        nth -= length
-    return f"{where(index)}[{nth}]"
+    lengths = [len(value) if value.__class__ is list else 0 for value in column]
+    index, place = [(index, place) for index, length in enumerate(lengths) for place in range(length)][nth]
+    return f"{where(index)}[{place}]"
 
 
 def _field_path(column: list[Any], where: Callable[[int], str], key: str, nth: int) -> str:
     """The path of a field of the nth of all objects in a column."""
-    index = next(itertools.islice((i for i, value in enumerate(column) if type(value) is dict), nth, None))
+    index = [index for index, value in enumerate(column) if type(value) is dict][nth]
     return f"{where(index)}.{key}"
 
 
