@@ -70,6 +70,7 @@ def report(what: str, measured: list[tuple[float, float]], target: str, unit: fl
 
 def in_process(code: str, variables: dict[str, str]) -> Callable[[], float]:
     environment = {**os.environ, **variables}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile what an installation has compiled
     return lambda: seconds(lambda: subprocess.run([sys.executable, "-c", code], env=environment, check=True))
 
 

@@ -18,7 +18,6 @@ import json
 import logging
 import math
 import os
-import platform
 import re
 import sys
 import threading
@@ -33,8 +32,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import unquote
 
 import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import httpx
 
 from ._credentials import Credentials, Secret
@@ -62,7 +59,7 @@ DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
 MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
 MAX_RETRY_AFTER = 60.0  # seconds; the error of a server that asks for more is raised at once
 MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
-USER_AGENT = f"artanis-client/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
+USER_AGENT = f"artanis-client/{__version__} python/{sys.version.split()[0]} httpx/{httpx.__version__}"
 
 _CLOSED = "This client is closed: make a new one, or keep it open for as long as it is used."
 _CODINGS = ("gzip", "deflate")
@@ -625,13 +622,16 @@ async def _hide_location_async(response: Response) -> None:
 
 async def _answer(ask: Any) -> Any:
     """What the source of the key says, without holding up the event loop."""
-    is_async = inspect.iscoroutinefunction(ask)
-    answer = ask() if is_async else await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    from anyio.to_thread import run_sync
+
+    answer = ask() if inspect.iscoroutinefunction(ask) else await run_sync(ask, abandon_on_cancel=True)
     return await answer if inspect.isawaitable(answer) else answer
 
 
 def _here() -> tuple[int, weakref.ref[Any]]:
-    return os.getpid(), weakref.ref(anyio.lowlevel.current_token().native_token)
+    from anyio.lowlevel import current_token  # here, because it takes a millisecond that sync programs need not spend
+
+    return os.getpid(), weakref.ref(current_token().native_token)
 
 
 def _can_repeat(request: httpx.Request) -> bool:
