@@ -232,8 +232,11 @@ def test_repr_says_what_and_never_the_key(server: Server) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
-def test_wrong_arguments(server: Server, cls: Any, arguments: dict[str, Any], message: str) -> None:
-    """A wrong argument is a TypeError or ValueError that names it."""
+def test_wrong_arguments(
+    server: Server, cls: Any, arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong argument is a TypeError or ValueError that names it, whatever the environment says of proxies."""
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com")
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         cls(**{**server.credentials, **arguments})
 

@@ -126,7 +126,7 @@ class _Shared:
         self, credentials: Credentials, arguments: dict[str, Any], max_retries: int, max_connections: int
     ) -> None:
         self.max_retries = _whole("max_retries", max_retries, at_least=0)
-        self._max_connections = max_connections
+        self._max_connections = _whole("max_connections", max_connections, at_least=1)
         self._credentials = credentials
         self._origin = _origin(httpx.URL(credentials.base_url))
         self._arguments = arguments
@@ -282,9 +282,10 @@ class Http(_Shared, httpx.Client):
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
     ) -> None:
+        checked = _checked_timeout(timeout)
         with _naming_the_environment():
             arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location)
-            super().__init__(**arguments, timeout=_checked_timeout(timeout))
+            super().__init__(**arguments, timeout=checked)
         self._prepare(credentials, arguments, max_retries, max_connections)
         self._place(os.getpid())
 
@@ -396,9 +397,10 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
     ) -> None:
+        checked = _checked_timeout(timeout)
         with _naming_the_environment():
             arguments = _httpx_arguments(credentials, max_connections, httpx_args, _hide_location_async)
-            super().__init__(**arguments, timeout=_checked_timeout(timeout))
+            super().__init__(**arguments, timeout=checked)
         self._prepare(credentials, arguments, max_retries, max_connections)
 
     def _locks(self) -> tuple[Any, Any]:
@@ -690,7 +692,6 @@ def _httpx_arguments(
     credentials: Credentials, max_connections: int, httpx_args: dict[str, Any], last_hook: Callable[[Response], Any]
 ) -> dict[str, Any]:
     """The arguments of httpx's clients, except the timeout."""
-    _whole("max_connections", max_connections, at_least=1)
     try:
         _origin(httpx.URL(credentials.base_url))
     except (httpx.InvalidURL, ValueError) as error:
