@@ -349,8 +349,8 @@ class Http(_Shared, httpx.Client):
     def _secret(self, place: _Place, refused: Secret | None) -> Secret:
         """The key; its source is asked by one caller, whose outcome those take who were waiting meanwhile."""
         key = self._credentials.key
+        asked = key.asked
         if key.outdated(refused):
-            asked = key.asked
             with place.key_lock:
                 if key.asked == asked:
                     with key.asking():
@@ -465,8 +465,8 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
     async def _secret(self, place: _Place, refused: Secret | None) -> Secret:
         """Like `Http._secret`."""
         key = self._credentials.key
+        asked = key.asked
         if key.outdated(refused):
-            asked = key.asked
             async with place.key_lock:
                 if key.asked == asked:
                     with key.asking():
