@@ -307,11 +307,7 @@ class Http(_Shared, httpx.Client):
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Refuses what can be no id; httpx has normalised `..` away by the time of `send()`."""
-        _refuse_unsafe_path(str(url))
-        try:
-            return super().build_request(method, url, **arguments)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"No URL can be made of this: {error}") from None
+        return _built(super().build_request, method, url, arguments)
 
     def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Send a request, again where that may help; returns a 2xx response.
@@ -426,11 +422,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Like `Http.build_request`."""
-        _refuse_unsafe_path(str(url))
-        try:
-            return super().build_request(method, url, **arguments)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"No URL can be made of this: {error}") from None
+        return _built(super().build_request, method, url, arguments)
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Like `Http.send`."""
@@ -634,6 +626,14 @@ def _here() -> tuple[int, weakref.ref[Any]]:
     from anyio.lowlevel import current_token  # here, because it takes a millisecond that sync programs need not spend
 
     return os.getpid(), weakref.ref(current_token().native_token)
+
+
+def _built(build: Callable[..., httpx.Request], method: str, url: Any, arguments: dict[str, Any]) -> httpx.Request:
+    _refuse_unsafe_path(str(url))
+    try:
+        return build(method, url, **arguments)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"No URL can be made of this: {error}") from None
 
 
 def _can_repeat(request: httpx.Request) -> bool:
