@@ -86,6 +86,9 @@ REPORT = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+# How the generator's messages quote some values.
+UNREADABLE = r"<\S+ object at 0x[0-9a-f]+>"
+
 Object = dict[str, Any]
 
 
@@ -422,14 +425,22 @@ def generation(spec: Path) -> Iterator[Problem]:
         except GenerationError as error:
             for report in REPORT.finditer(str(error)):
                 pointer = report["component"] or at("/paths", report["path"], report["method"].lower())
-                yield Problem(pointer, f"the generator: {shorten(report[0])}")
+                yield Problem(pointer, f"the generator: {shorten(re.sub(UNREADABLE, '...', report[0]))}")
             if not REPORT.search(str(error)):
                 yield Problem("", f"the generator: {shorten(error)}")
 
 
 def beyond(known: Sequence[Problem], later: Iterable[Problem]) -> list[Problem]:
-    """Return the later problems, less those that have a known one at or below their place: that one says it better."""
-    return [new for new in later if not any(f"{old.pointer}/".startswith(f"{new.pointer}/") for old in known)]
+    """Return the later problems, less those that have a known one at or below their place: that one says it better.
+
+    What the generator says of everything that leads to a reference which is known to be broken is left out, too.
+    """
+    return [
+        new
+        for new in later
+        if not any(f"{old.pointer}/".startswith(f"{new.pointer}/") for old in known)
+        and not ("Could not find reference" in new.message and any(old.pointer.endswith("/$ref") for old in known))
+    ]
 
 
 def problems(document: Object) -> list[Problem]:

@@ -579,10 +579,11 @@ def test_the_command_passes_the_contract(tmp_path: Path) -> None:
     assert re.fullmatch(r".+openapi.yaml: no problems\n", result.stdout)
 
 
-def test_the_command_fails_with_one_line_per_problem(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "key"), [("PromptList", "schema"), ("Span", "items")])
+def test_the_command_fails_with_one_line_per_problem(tmp_path: Path, name: str, key: str) -> None:
     """A mistake that every stage finds is one line, with the wording of the first, and the status is 1."""
-    spec = written(tmp_path, "'#/components/schemas/PromptList'", "'#/components/schemas/PromtList'")
+    spec = written(tmp_path, f"'#/components/schemas/{name}'", f"'#/components/schemas/{name}s'")
     result = subprocess.run([sys.executable, SCRIPT, spec], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (1, "")
     (line,) = result.stdout.splitlines()
-    assert "/schema/$ref: #/components/schemas/PromtList does not exist under #/components/schemas/" in line
+    assert f"/{key}/$ref: #/components/schemas/{name}s does not exist under #/components/schemas/" in line
