@@ -119,7 +119,7 @@ class Server:
             def handle_any(self) -> None:
                 server.handle(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_CONNECT = handle_any
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_CONNECT = handle_any
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -152,7 +152,6 @@ def test_echoes_in_odd_places(server: Server, key: str, place: str) -> None:
     shown = everything_shown(caught.value)
     assert key not in shown
     assert repr(key)[1:-1] not in shown
-    assert KEY not in shown or place != "header name" or key != KEY
     assert key[:-4] not in str(getattr(caught.value, "body", ""))[-100:]
 
 

@@ -151,7 +151,7 @@ def load(
 
     Raises:
         CredentialsError: A field is missing, malformed or unsafe, or the configuration file is.
-        ValueError: Both kinds of project in one place.
+        ValueError: Both kinds of project as arguments.
     """
     known, ask = (api_key, None) if isinstance(api_key, Secret) else (None, api_key)
     key = Key("the argument api_key", ask, known) if known or ask else None

@@ -128,7 +128,7 @@ class _Shared:
         self.max_retries = _whole("max_retries", max_retries, at_least=0)
         self._max_connections = _whole("max_connections", max_connections, at_least=1)
         self._credentials = credentials
-        self._origin = _origin(httpx.URL(credentials.base_url))
+        self._origin = _origin(arguments["base_url"])
         self._arguments = arguments
         self._root = self
         self._closed = False
@@ -529,7 +529,7 @@ class _Body:
     def broke_off(self, error: httpx.RequestError) -> None:
         """Of an error's body, what has arrived is enough; of any other, all of it is needed."""
         if isinstance(error, httpx.DecodingError):
-            self._response.extensions["artanis_problem"] = f"the body cannot be decoded ({printable(str(error))})"
+            self._response.extensions["artanis_problem"] = f"the body cannot be decoded ({error})"
         elif self._response.is_success:
             raise error
 
@@ -693,7 +693,8 @@ def _httpx_arguments(
 ) -> dict[str, Any]:
     """The arguments of httpx's clients, except the timeout."""
     try:
-        _origin(httpx.URL(credentials.base_url))
+        base_url = httpx.URL(credentials.base_url)
+        _origin(base_url)  # which decodes the host, and so finds what is wrong with it
     except (httpx.InvalidURL, ValueError) as error:
         source = credentials.sources["base_url"]
         raise CredentialsError(f"The base_url from {source} cannot be used: {printable(str(error))}.") from None
@@ -704,7 +705,7 @@ def _httpx_arguments(
         # Requests wait for a slot of ours. In httpx's pool, every one that waits slows all of them down.
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=max_connections),
         **httpx_args,
-        "base_url": credentials.base_url,
+        "base_url": base_url,
         # A browser session that the server offers would stick to the client.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "headers": {
