@@ -1,0 +1,435 @@
+"""`python -m artanis_client.contract`: what it finds in an API that has moved, and what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from artanis_client import contract
+from artanis_client.contract.__main__ import main
+from artanis_client.sandbox import Sandbox
+from support import KEY, PROMPT, Answer, Request, Server, span, trace, unmeasured
+
+TRACE_ID = trace()["id"]
+
+# By the kind of drift in the sandbox: operation, kind, status, path, and what was seen.
+NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
+    "undocumented-field": [("listPrompts", "undocumented field", 200, "$.prompts[*].language", "string")],
+    "undocumented-nested-field": [("getTrace", "undocumented field", 200, "$.spans[*].score", "number")],
+    "missing-field": [
+        ("listPrompts", "missing field", 200, "$.prompts[*].content", ""),
+        ("getPrompt", "missing field", 200, "$.versions[*].content", ""),
+    ],
+    "wrong-type": [("listTraces", "wrong type", 200, "$.traces[*].createdAt", "integer")],
+    "null": [("getTrace", "null", 200, "$.status", "null")],
+    "date-format": [("getPrompt", "format", 200, "$.versions[*].createdAt", "string")],
+    "free-form": [("getTrace", "wrong type", 200, "$.spans[*].metadata", "string")],
+    "renamed-key": [
+        ("listTraces", "missing field", 200, "$.traces", ""),
+        ("listTraces", "undocumented field", 200, "$.items", "array"),
+    ],
+    "bare-list": [("listPrompts", "wrong type", 200, "$", "array")],
+    "not-json": [("listTraces", "not JSON", 200, "$", "text")],
+    "content-type": [("getPrompt", "content type", 200, "$", "text/html")],
+    "undocumented-status": [("getTrace", "undocumented status", 410, "$", "410")],
+    "operation-gone": [],
+    "error-body": [
+        (operation, kind, 404, f"$.{field}", seen)
+        for operation in ("getPrompt", "getTrace", "getKnowledgeDoc")
+        for kind, field, seen in (("missing field", "error", ""), ("undocumented field", "message", "string"))
+    ],
+    "knowledge-docs-renamed": [
+        ("listKnowledgeDocs", "missing field", 200, "$.knowledgeDocs", ""),
+        ("listKnowledgeDocs", "undocumented field", 200, "$.docs", "array"),
+    ],
+    "no-knowledge-docs": [],
+}
+
+
+def findings(report: contract.Report) -> list[tuple[str, str, int, str, str]]:
+    return [
+        (operation.operation_id, finding.kind, finding.status, finding.path, finding.seen)
+        for operation in report.operations
+        for finding in operation.findings
+    ]
+
+
+def verdicts(report: contract.Report) -> dict[str, str]:
+    return {operation.operation_id: operation.verdict for operation in report.operations}
+
+
+def test_the_clean_sandbox_is_in_step() -> None:
+    """Nothing is found, every operation is called, and no more requests are sent than allowed."""
+    with Sandbox() as sandbox:
+        report = contract.check(**sandbox.credentials)
+        assert report.requests == sandbox.request_count <= 50
+    assert report.in_step
+    assert findings(report) == []
+    assert set(verdicts(report).values()) == {"ok"}
+    assert report.problem == ""
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
+    """What the sandbox does differently is reported, and nothing else is."""
+    with Sandbox(drift=[kind]) as sandbox:
+        report = contract.check(**sandbox.credentials)
+    assert sorted(findings(report)) == sorted(NAMED[kind])
+    assert report.in_step is (kind in ("knowledge-docs-renamed", "no-knowledge-docs"))
+    if kind == "operation-gone":
+        assert verdicts(report)["getPrompt"] == "missing"
+
+
+def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
+    """A kind that is added there is added here."""
+    from artanis_client.sandbox import DRIFTS
+
+    assert sorted(DRIFTS) == sorted(NAMED)
+
+
+def test_ids_are_found_under_another_key() -> None:
+    """A renamed list does not keep its details from being checked."""
+    with Sandbox(drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
+        report = contract.check(**sandbox.credentials)
+    assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
+
+
+def test_what_is_provisional_is_settled() -> None:
+    """It is said whether the knowledge docs exist and what they return, and neither answer makes the check fail."""
+    with Sandbox() as sandbox:
+        there = contract.check(**sandbox.credentials)
+    with Sandbox(drift=["no-knowledge-docs"]) as sandbox:
+        gone = contract.check(**sandbox.credentials)
+    [docs] = [each for each in there.operations if each.operation_id == "listKnowledgeDocs"]
+    assert docs.provisional
+    assert docs.returned["$.knowledgeDocs[*].title"] == "string"
+    assert verdicts(gone)["listKnowledgeDocs"] == "missing"
+    assert gone.in_step
+
+
+def api(**answers: Any) -> Callable[[Request], Answer]:
+    """An API of one prompt and one trace, with other answers for the paths of some operations."""
+    usual = {
+        "listPrompts": Answer(200, {"prompts": [PROMPT]}),
+        "getPrompt": Answer(200, {"id": PROMPT["id"], "stepId": "classify", "outputSchema": {}, "versions": []}),
+        "listTraces": Answer(200, {"traces": [trace()]}),
+        "getTrace": Answer(200, trace(spans=[span()], feedback=[])),
+        "listKnowledgeDocs": Answer(404, {"error": "Not found"}),
+        "mistake": Answer(404, {"error": "Not found"}),
+    }
+
+    def answer(request: Request) -> Answer:
+        path, _, query = request.path.partition("?")
+        operation = {
+            "/api/prompts": "listPrompts",
+            f"/api/prompts/{PROMPT['id']}": "getPrompt",
+            "/api/traces": "listTraces",
+            f"/api/traces/{TRACE_ID}": "getTrace",
+            "/api/knowledge-docs": "listKnowledgeDocs",
+        }.get(path, "mistake")
+        given: Answer = {**usual, **answers}[operation]
+        if operation.startswith("list") and not query:
+            given = Answer(400, {"error": "projectSlug or projectId is required"})
+        json_header = {"content-type": "application/json"}
+        return given if given.headers or given.reset or given.raw else Answer(given.status, given.body, json_header)
+
+    return answer
+
+
+@pytest.fixture
+def command(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the command against the server, with the credentials in the environment."""
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(f"ARTANIS_{name.upper()}", value)
+    return lambda *arguments: main(arguments)
+
+
+def test_in_step_is_0(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """The report names each operation, what came back, and what the provisional ones are."""
+    server.answers = [api()]
+    assert command() == 0
+    shown = capsys.readouterr().out
+    assert "getTrace: ok (1 x 200, 1 x 404)\n" in shown
+    assert "listKnowledgeDocs: does not exist (1 x 400, 1 x 404)\n" in shown
+    assert "getKnowledgeDoc: not checked (no list has shown an id to ask for)\n" in shown
+    assert shown.endswith("In step after 10 requests; not checked: getKnowledgeDoc.\n")
+
+
+def test_drift_is_1(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each drift says what, where, how often, and what it looks like; values are not shown."""
+    spans = [span(tokens=123, stepId="one"), span(tokens=456)]
+    server.answers = [api(getTrace=Answer(200, trace(spans=spans, feedback=[], status=None, reviewedAt="8 April")))]
+    assert command() == 1
+    shown = capsys.readouterr().out
+    assert "getTrace: drift (1 x 200, 1 x 404)\n" in shown
+    assert "    undocumented field $.spans[*].tokens: integer (2 times in 1 answer, such as 000)\n" in shown
+    assert "    undocumented field $.reviewedAt: string (1 answer, such as 0 aaaaa)\n" in shown
+    assert "    null $.status: null instead of string (1 answer)\n" in shown
+    assert "Drift after" in shown
+    assert not any(value in shown for value in ("123", "456", "April", TRACE_ID))
+
+
+def test_values_on_request(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """With --show-values, samples are real, and the request that had them is named; the key never is."""
+    server.answers = [api(getTrace=Answer(200, trace(spans=[], feedback=[], echo=[KEY, "8 April"])))]
+    assert command("--show-values") == 1
+    shown = capsys.readouterr().out
+    assert f'(1 answer, such as ["****", "8 April"], at /api/traces/{TRACE_ID})' in shown
+    assert KEY not in shown
+
+
+def test_a_key_in_the_name_of_a_field(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even a server that uses the key as the name of a field gets it into no report."""
+    docs = Answer(200, {"knowledgeDocs": [{"id": "one", KEY: KEY}]})
+    server.answers = [api(listKnowledgeDocs=docs, getTrace=Answer(200, trace(spans=[], feedback=[], **{KEY: KEY})))]
+    for arguments in ([], ["--json"], ["--show-values"], ["--json", "--show-values"]):
+        assert command(*arguments) == 1
+        shown = "".join(capsys.readouterr())
+        assert "****" in shown
+        assert KEY not in shown
+
+
+def test_a_name_that_would_break_out_of_its_line(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escape sequences from the server reach no terminal."""
+    server.answers = [api(getTrace=Answer(200, trace(spans=[], feedback=[], **{"a\x1b[2J\nb": 1})))]
+    assert command() == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_json(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints one document with all that the report has, and the same exit status."""
+    server.answers = [api(getTrace=Answer(200, trace(spans=[span(stepId=7)], feedback=[])))]
+    assert command("--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["base_url"] == server.url
+    [finding] = [each for operation in report["operations"] for each in operation["findings"]]
+    assert finding == {
+        "kind": "wrong type",
+        "status": 200,
+        "path": "$.spans[*].stepId",
+        "expected": "string",
+        "seen": "integer",
+        "count": 1,
+        "responses": 1,
+        "sample": "0",
+        "request": "",
+    }
+    assert {each["operation_id"]: each["unseen"] for each in report["operations"]}["getTrace"] == ["401", "403"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--max-requests", "0"], "max_requests must be at least 1"),
+        (["--project-slug", "x", "--project-id", "y"], "give one of them"),
+    ],
+)
+def test_wrong_usage_is_2(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], advice: str
+) -> None:
+    """A wrong argument is one line that says what to do, before any request."""
+    assert command(*arguments) == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_no_project_is_2(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a project there is nothing to list."""
+    monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
+    assert command() == 2
+    assert "ARTANIS_PROJECT_SLUG" in capsys.readouterr().err
+
+
+def test_an_unknown_project_is_2(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When every list is 404, the project or the host is wrong, and not the contract."""
+    not_found = Answer(404, {"error": "Not found"})
+    server.answers = [api(listPrompts=not_found, listTraces=not_found)]
+    assert command() == 2
+    assert "check the project" in capsys.readouterr().err
+
+
+def test_no_key_is_3(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Missing credentials are told from drift."""
+    monkeypatch.delenv("ARTANIS_API_KEY")
+    assert command() == 3
+    assert "ARTANIS_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_3(server: Server, command: Callable[..., int], status: int) -> None:
+    """A key or an organization that the API refuses is no drift, and ends the check at once."""
+    server.answer(status, {"error": "no"})
+    assert command() == 3
+    assert len(server.requests) == 1
+
+
+def test_one_operation_that_refuses_is_drift(server: Server, command: Callable[..., int]) -> None:
+    """Where other operations have accepted the key, a refusal is the operation's."""
+    server.answers = [api(getTrace=Answer(403, {"error": "Forbidden"}))]
+    assert command() == 1
+
+
+def test_unreachable_is_5(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an answer nothing is said about the contract."""
+    assert command("--base-url", "http://127.0.0.1:9") == 5
+    assert "Check the network" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("failing", [Answer(503, {"error": "no"}), Answer(429), Answer(reset=True)])
+def test_failing_is_5(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str], failing: Answer
+) -> None:
+    """An operation that fails for reasons of its own is no drift; what is known of the others is reported."""
+    server.answers = [api(getTrace=failing)]
+    assert command() == 5
+    shown = capsys.readouterr().out
+    assert "listPrompts: ok" in shown
+    assert "getTrace: not checked" in shown
+    assert "Incomplete: " in shown
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow each other at once."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_drift_outweighs_a_failure(server: Server, command: Callable[..., int]) -> None:
+    """What was found stays found, whatever else could not be asked."""
+    server.answers = [api(getTrace=Answer(500), getPrompt=Answer(200, {}))]
+    assert command() == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_retries_count(server: Server, command: Callable[..., int]) -> None:
+    """No more requests go out than allowed, retries included."""
+    server.answers = [api(listPrompts=Answer(503))]
+    command("--max-requests", "2")
+    assert len(server.requests) == 2
+
+
+def test_a_small_budget_goes_to_what_matters(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists come first, then one detail of each kind; what was not asked is said."""
+    server.answers = [api()]
+    assert command("--max-requests", "4") == 0
+    shown = capsys.readouterr().out
+    assert "getPrompt: ok (1 x 200)\n" in shown
+    assert "getTrace: not checked (no requests were left)\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(200, b"[" * 100_000, {"content-type": "application/json"}), "not JSON"),
+        (Answer(200, b"\x1f\x8b no", {"content-type": "application/json", "content-encoding": "gzip"}), "content type"),
+        (Answer(200, trace(spans=[], feedback=[]), {"x": "no content type"}), "content type"),
+        (Answer(302, b"", {"location": "/login"}), "undocumented status"),
+        (Answer(204, b"", {"x": "y"}), "undocumented status"),
+        (
+            Answer(200, {**trace(), "spans": [], "feedback": []}, {"content-type": "Application/JSON; charset=utf-8"}),
+            "",
+        ),
+    ],
+)
+def test_responses_that_are_odd_as_a_whole(server: Server, answer: Answer, kind: str) -> None:
+    """Nothing that a server can send ends the check with anything but a finding."""
+    server.answers = [api(getTrace=answer)]
+    report = contract.check(**server.credentials)
+    assert [found[1] for found in findings(report) if found[0] == "getTrace"] == ([kind] if kind else [])
+
+
+def test_a_list_of_nothing(server: Server) -> None:
+    """An empty project is in step, and what could not be asked for is said to be so."""
+    server.answers = [api(listPrompts=Answer(200, {"prompts": []}), listTraces=Answer(200, {"traces": []}))]
+    report = contract.check(**server.credentials)
+    assert report.in_step
+    assert verdicts(report)["getTrace"] == "not checked"
+
+
+def test_a_trace_deleted_meanwhile(server: Server) -> None:
+    """A 404 beside successes is somebody's deletion, not drift."""
+    gone = trace(id="gone")
+    server.answers = [api(listTraces=Answer(200, {"traces": [trace(), gone]}))]
+    assert contract.check(**server.credentials).in_step
+
+
+def test_ids_that_could_lead_elsewhere_are_not_followed(server: Server) -> None:
+    """An id from the server is put into a path only when it can be nothing but an id."""
+    bad = [trace(id=id_) for id_ in ("../x", "a/b", "", "a?b")]
+    server.answers = [api(listTraces=Answer(200, {"traces": [*bad, {"id": 7}, 7, trace()]}))]
+    contract.check(**server.credentials)
+    asked = [request.path for request in server.requests if request.path.startswith("/api/traces/")]
+    assert len(asked) == 2
+
+
+def test_only_reads(server: Server) -> None:
+    """Nothing but GET goes out."""
+    server.answers = [api()]
+    contract.check(**server.credentials)
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+def test_as_a_program() -> None:
+    """`python -m artanis_client.contract` prints the report and exits with its status."""
+    with Sandbox(drift=["null"]) as sandbox:
+        environment = {**unmeasured(), **sandbox.environment}
+        program = [sys.executable, "-m", "artanis_client.contract"]
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "null $.status" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    """`| head -1` does not turn the verdict into a traceback."""
+    with Sandbox() as sandbox:
+        environment = {**unmeasured(), **sandbox.environment}
+        program = [sys.executable, "-m", "artanis_client.contract"]
+        process = subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        with process.stderr as errors:
+            assert errors.read() == ""
+        assert process.wait(60) == 0
+
+
+def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """What to install is said in one line, and the exit status is not that of drift."""
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    monkeypatch.delitem(sys.modules, "artanis_client.contract._check", raising=False)
+    monkeypatch.delattr(contract, "_check", raising=False)
+    assert command() == 2
+    assert "pip install 'artanis-client[contract]'" in capsys.readouterr().err
+    with pytest.raises(AttributeError):
+        _ = contract.no_such_name  # type: ignore[attr-defined]
+
+
+def test_interrupted_is_130(
+    server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends the check quietly."""
+
+    def interrupt(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("artanis_client.contract._check.check", interrupt)
+    assert command() == 130
+    assert capsys.readouterr() == ("", "")
