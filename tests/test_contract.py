@@ -419,7 +419,7 @@ def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.Monk
     assert command() == 2
     assert "pip install 'artanis-client[contract]'" in capsys.readouterr().err
     with pytest.raises(AttributeError):
-        _ = contract.no_such_name  # type: ignore[attr-defined]
+        _ = contract.no_such_name
 
 
 def test_interrupted_is_130(

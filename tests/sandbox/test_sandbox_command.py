@@ -1,6 +1,7 @@
 """The sandbox as a program, as a pytest plugin, and without what it needs."""
 
 import pathlib
+import re
 import shlex
 import signal
 import socket
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from artanis_client.sandbox import DRIFTS
+
 COMMAND = ("-m", "artanis_client.sandbox")
 
 
@@ -20,7 +23,7 @@ COMMAND = ("-m", "artanis_client.sandbox")
 def test_command(number: signal.Signals, python_environment: dict[str, str]) -> None:
     """It prints exports that lead to a working server, and ends quietly when asked to."""
     process = subprocess.Popen(
-        [sys.executable, *COMMAND, "--port", "0", "--traces", "3"],
+        [sys.executable, *COMMAND, "--port", "0", "--traces", "3", "--drift", "renamed-key", "--drift", "wrong-type"],
         env=python_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -37,7 +40,7 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
             headers={"x-api-key": exported["ARTANIS_API_KEY"], "x-org-slug": exported["ARTANIS_ORG_SLUG"]},
             trust_env=False,
         )
-        assert len(response.json()["traces"]) == 3
+        assert [type(trace["createdAt"]) for trace in response.json()["items"]] == [int] * 3
         process.send_signal(number)
         output, errors = process.communicate(timeout=10)
     assert process.returncode == 0
@@ -51,6 +54,7 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
     [
         (("--latency", "-1"), "error: latency must be from 0 to 3600, not -1.0"),
         (("--fault-rate", "1.5"), "error: fault_rate must be from 0 to 1, not 1.5"),
+        (("--drift", "nonsense", "--drift", "null"), "error: no such drift: nonsense; there are undocumented-field, "),
     ],
 )
 def test_bad_arguments(arguments: tuple[str, str], message: str, run_python: Callable[..., Any]) -> None:
@@ -58,6 +62,13 @@ def test_bad_arguments(arguments: tuple[str, str], message: str, run_python: Cal
     result = run_python(*COMMAND, *arguments)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_help(run_python: Callable[..., Any]) -> None:
+    """The help lists every drift, and what it does."""
+    output = run_python(*COMMAND, "--help").stdout
+    for name, description in DRIFTS.items():
+        assert re.search(rf"^  {name} +{re.escape(description)}$", output, re.MULTILINE)
 
 
 def test_port_taken(run_python: Callable[..., Any]) -> None:

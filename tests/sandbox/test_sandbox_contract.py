@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import pathlib
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 
 from artanis_api import models
-from artanis_client.sandbox import Sandbox
+from artanis_client.sandbox import DRIFTS, Sandbox
 
 
 def load_contract() -> Any:
@@ -23,8 +24,27 @@ def load_contract() -> Any:
     return yaml.safe_load((installed if installed.is_file() else in_repository).read_text("utf-8"))
 
 
-CONTRACT = load_contract()
-LISTS = [path for path in CONTRACT["paths"] if "{" not in path]
+def closed(node: Any) -> Any:
+    """The contract without leave for undocumented fields in an answer, or in an item of a list."""
+    if isinstance(node, list):
+        return [closed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: {**value, "unevaluatedProperties": False}
+        if key in ("schema", "items") and "$ref" in value
+        else closed(value)
+        for key, value in node.items()
+    }
+
+
+FORMATS = FormatChecker(formats=())
+
+
+@FORMATS.checks("date-time")
+def is_date_time(value: object) -> bool:
+    """Whether a string is a moment as RFC 3339 writes it; what is no string is none of this check's business."""
+    return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value))
 
 
 def responses() -> Iterator[tuple[str, str, Any]]:
@@ -36,6 +56,8 @@ def responses() -> Iterator[tuple[str, str, Any]]:
             yield path, status, resolved["content"]["application/json"]
 
 
+CONTRACT = closed(load_contract())
+LISTS = [path for path in CONTRACT["paths"] if "{" not in path]
 SCHEMAS = {(path, int(status)): content["schema"] for path, status, content in responses()}
 EXAMPLES = [
     pytest.param(content["schema"]["$ref"].rpartition("/")[2], example["value"], id=f"{path} {status} {name}")
@@ -44,12 +66,39 @@ EXAMPLES = [
 ]
 
 
+def problems(response: httpx.Response, path: str, status: int) -> list[str]:
+    """Where a response, which must have this status, departs from what the contract says."""
+    if response.status_code != status:
+        documented = (path, response.status_code) in SCHEMAS
+        return [f"{path}: {response.status_code} instead of {status}, which is {documented=}"]
+    if response.headers["content-type"] != "application/json":
+        return [f"{path}: {response.headers['content-type']}"]
+    try:
+        value = response.json()
+    except json.JSONDecodeError:
+        return [f"{path}: no JSON"]
+    schema = {**SCHEMAS[path, status], "components": CONTRACT["components"]}
+    validator: Any = Draft202012Validator(schema, format_checker=FORMATS)
+    return [f"{path}: {error.json_path} {error.message}" for error in validator.iter_errors(value)]
+
+
+def violations(client: httpx.Client, right: httpx.Client) -> list[str]:
+    """Where a sandbox departs from the contract, in its lists, in all that the right one's lists name, and in 404s."""
+    found: list[str] = []
+    for path in LISTS:
+        params = {"projectSlug": "support-chat"}
+        found += problems(client.get(path, params=params), path, 200)
+        (detail,) = (other for other in CONTRACT["paths"] if other.startswith(f"{path}/{{"))
+        (items,) = right.get(path, params=params).json().values()
+        for item in items:
+            found += problems(client.get(f"{path}/{item['id']}"), detail, 200)
+        found += problems(client.get(f"{path}/unknown"), detail, 404)
+    return found
+
+
 def body(response: httpx.Response, path: str, status: int) -> Any:
     """The body of a response that must have this status and fit the schema that the contract gives for it."""
-    assert response.status_code == status
-    assert response.headers["content-type"] == "application/json"
-    validator: Any = Draft202012Validator({**SCHEMAS[path, status], "components": CONTRACT["components"]})
-    assert [error.message for error in validator.iter_errors(response.json())] == []
+    assert problems(response, path, status) == []
     return response.json()
 
 
@@ -162,3 +211,58 @@ def test_read_only(path: str, client: httpx.Client) -> None:
     response = client.post(path, json={})
     assert (response.status_code, response.json()) == (405, {"error": "Method not allowed"})
     assert "GET" in response.headers["allow"]
+
+
+PROMPTS, PROMPT, TRACES, TRACE, DOCS, DOC = CONTRACT["paths"]
+VIOLATIONS = {
+    "undocumented-field": {PROMPTS: "'language' was unexpected"},
+    "undocumented-nested-field": {TRACE: r"\$.spans\[3\] .*'score' was unexpected"},
+    "missing-field": {
+        PROMPTS: r"\$.prompts\[2\] 'content' is a required property",
+        PROMPT: r"\$.versions\[2\] 'content' is a required property",
+    },
+    "wrong-type": {TRACES: r"\$.traces\[3\].createdAt 17\d{11} is not of type 'string'"},
+    "null": {TRACE: r"\$.status None is not of type 'string'"},
+    "date-format": {PROMPT: r"\$.versions\[0\].createdAt '02/03/2026 09:15' is not a 'date-time'"},
+    "free-form": {TRACE: r"\$.spans\[3\].metadata .* should not be valid under"},
+    "renamed-key": {TRACES: "'traces' is a required property"},
+    "bare-list": {PROMPTS: "is not of type 'object'"},
+    "knowledge-docs-renamed": {DOCS: "'knowledgeDocs' is a required property"},
+    "not-json": {TRACES: "no JSON"},
+    "content-type": {PROMPT: "text/html; charset=utf-8"},
+    "undocumented-status": {TRACE: "410 instead of 200, which is documented=False"},
+    "operation-gone": {PROMPT: "404 instead of 200, which is documented=True"},
+    "no-knowledge-docs": {DOCS: "404 instead of 200", DOC: "404 instead of 200"},
+    "error-body": dict.fromkeys([PROMPT, TRACE, DOC], "'error' is a required property"),
+}
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_each_drift_is_a_violation(name: str, client: httpx.Client, connect: Callable[..., httpx.Client]) -> None:
+    """Each drift departs from the contract at these paths, in this way, and at no other path."""
+    with Sandbox(traces=30, drift=[name]) as drifted:
+        found = violations(connect(drifted), client)
+    assert {violation.partition(": ")[0] for violation in found} == set(VIOLATIONS[name])
+    for path, what in VIOLATIONS[name].items():
+        assert any(re.match(f"{re.escape(path)}: .*{what}", violation, re.DOTALL) for violation in found)
+
+
+def test_default_sandbox_has_no_violation(client: httpx.Client) -> None:
+    """What finds each drift finds nothing in a sandbox without."""
+    assert violations(client, client) == []
+
+
+def test_changes_keep_to_the_contract(connect: Callable[..., httpx.Client]) -> None:
+    """A sandbox fits the contract after every kind of change."""
+    with Sandbox(traces=5) as sandbox:
+        client = connect(sandbox)
+        params = {"projectSlug": sandbox.project_slug}
+        first, second, *_ = client.get(PROMPTS, params=params).json()["prompts"]
+        sandbox.add_version(first["id"], "Answer in one word.")
+        sandbox.activate_version(first["id"], client.get(f"{PROMPTS}/{first['id']}").json()["versions"][0]["id"])
+        sandbox.remove_prompt(second["id"])
+        sandbox.delete_trace(client.get(TRACES, params=params).json()["traces"][0]["id"])
+        for trace in client.get(TRACES, params=params).json()["traces"]:
+            sandbox.review(trace["id"], comment="Seen.")
+        sandbox.review(sandbox.add_trace(), step="classify")
+        assert violations(client, client) == []

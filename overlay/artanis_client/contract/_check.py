@@ -287,7 +287,7 @@ class _Check:
         """Send one request, compare the answer with the contract, and return its status."""
         try:
             response = self._client._http.get(path.removeprefix("/"), params=query)
-            status, headers, body = response.status_code, response.headers, _parsed(response)
+            status, headers, body = response.status_code, dict(response.headers), _parsed(response)
         except APIResponseValidationError as error:
             status, headers, body = error.status_code, {}, _Unparsed(error.body)
         except APIStatusError as error:

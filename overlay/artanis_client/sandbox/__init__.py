@@ -5,8 +5,10 @@ pytest: `pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]` and the fixt
 """
 
 import asyncio
+import contextlib
 import socket
 import threading
+from collections.abc import Generator, Iterable
 from typing import Self, TypedDict, cast
 
 try:
@@ -14,12 +16,13 @@ try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     from ._app import API_KEY, SandboxApp
+    from ._drift import DRIFTS, find_drifts
 except ImportError as error:
     raise ImportError("the sandbox needs an extra: pip install 'artanis-client[sandbox]'") from error
 
-from ._data import make_projects
+from ._data import Project, make_projects
 
-__all__ = ["Credentials", "Sandbox"]
+__all__ = ["DRIFTS", "Credentials", "Sandbox"]
 
 
 class Credentials(TypedDict):
@@ -37,10 +40,22 @@ class Sandbox:
     The data depends on `seed` and `traces` alone; its traces are of March and April 2026. `api_key` is good for both
     organizations; asking `other_org_slug` for what belongs to `org_slug` gets 403. `project_slug` and `project_id` name
     the project with the most data.
+
+    Every thread may change the data, and set `latency`, `fault_rate` and `status`, before the block and within it; the
+    next request sees it. Changes are dated one minute after the other, from 30 April 2026, 18:01 UTC on, so that the
+    same changes in the same order make the same data. They cost milliseconds, also with 50,000 traces. An id that the
+    sandbox does not have is a `KeyError`.
     """
 
     def __init__(
-        self, *, traces: int = 60, seed: int = 0, latency: float = 0.0, fault_rate: float = 0.0, port: int = 0
+        self,
+        *,
+        traces: int = 60,
+        seed: int = 0,
+        latency: float = 0.0,
+        fault_rate: float = 0.0,
+        drift: Iterable[str] = (),
+        port: int = 0,
     ) -> None:
         """Make the data; nothing listens before the `with` block, which can be entered once.
 
@@ -50,21 +65,21 @@ class Sandbox:
             latency: Seconds to wait before each answer.
             fault_rate: Share of requests, from 0 to 1, that are answered by 429 with `Retry-After`, by 503, or by half
                 an answer and a closed connection.
+            drift: Ways to depart from openapi.yaml; `DRIFTS` has their names and what each does.
             port: Port to listen on; 0 takes a free one. A port that is taken makes entering the block an `OSError`.
 
         Raises:
-            ValueError: A number is out of its range.
+            ValueError: A number is out of its range, or there is no such drift.
 
         """
-        limits = [("traces", traces, 10_000_000), ("latency", latency, 3600), ("fault_rate", fault_rate, 1)]
-        for name, value, most in [*limits, ("port", port, 65535)]:
-            if not 0 <= value <= most:
-                raise ValueError(f"{name} must be from 0 to {most}, not {value}")
+        _check(traces=traces, latency=latency, fault_rate=fault_rate, port=port)
+        drifts = find_drifts(drift)
         projects = make_projects(traces=traces, seed=seed)
         project, other = projects[0], projects[-1]
-        self._app = SandboxApp(projects, seed=seed, latency=latency, fault_rate=fault_rate)
+        self._app = SandboxApp(projects, seed=seed, latency=latency, fault_rate=fault_rate, drifts=drifts)
         self._server = _Server(self._app)
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._port = port
         self.api_key = API_KEY
         self.org_slug = project.org
@@ -124,6 +139,100 @@ class Sandbox:
     def requests(self) -> list[tuple[str, str]]:
         """Method and path of the requests that have arrived, oldest first, at most the last 10,000."""
         return list(self._app.requests)
+
+    @property
+    def latency(self) -> float:
+        """Seconds to wait before each answer."""
+        return self._app.latency
+
+    @latency.setter
+    def latency(self, value: float) -> None:
+        _check(latency=value)
+        self._app.latency = value
+
+    @property
+    def fault_rate(self) -> float:
+        """Share of requests, from 0 to 1, that go wrong."""
+        return self._app.fault_rate
+
+    @fault_rate.setter
+    def fault_rate(self, value: float) -> None:
+        _check(fault_rate=value)
+        self._app.fault_rate = value
+
+    @property
+    def status(self) -> int | None:
+        """Status, from 400 to 599, that every request is answered with, whatever it asks for; None for none."""
+        return self._app.status
+
+    @status.setter
+    def status(self, value: int | None) -> None:
+        if value is not None and not 400 <= value <= 599:
+            raise ValueError(f"status must be None or from 400 to 599, not {value}")
+        self._app.status = value
+
+    def add_trace(self) -> str:
+        """Add a trace of the project `project_slug`, the newest one, completed and not reviewed; returns its id.
+
+        It ran with the prompt versions that are active now.
+        """
+        with self._lock:
+            return self._app.projects[0].add_trace()
+
+    def delete_trace(self, trace_id: str, *, listed: bool = False) -> None:
+        """Make a trace unknown; with `listed`, the list goes on showing it."""
+        with self._project_with("traces", trace_id) as project:
+            project.delete_trace(trace_id, listed=listed)
+
+    def review(self, trace_id: str, *, step: str | None = None, comment: str | None = None) -> None:
+        """Approve, for each span of a trace that was not reviewed yet, what its step should have returned.
+
+        As with Artanis, that does not move the trace's `updatedAt`. The root of a failed run stays as it is: what it
+        should have returned is not known.
+
+        Args:
+            trace_id: Id of the trace.
+            step: The one step to review, such as `classify`; without it, all.
+            comment: Feedback to leave on that step's span; without a step, on the root.
+
+        Raises:
+            KeyError: There is no such trace, or it has no such step.
+
+        """
+        with self._project_with("traces", trace_id) as project:
+            project.review(trace_id, step, comment)
+
+    def add_version(self, prompt_id: str, content: str) -> str:
+        """Add a version to a prompt and make it the active one; returns the version's id."""
+        with self._project_with("prompts", prompt_id) as project:
+            return project.add_version(prompt_id, content)
+
+    def activate_version(self, prompt_id: str, version_id: str) -> None:
+        """Make a version of a prompt the active one, in place of the one that is; moves the prompt's `updatedAt`."""
+        with self._project_with("prompts", prompt_id) as project:
+            project.activate_version(prompt_id, version_id)
+
+    def remove_prompt(self, prompt_id: str) -> None:
+        """Make a prompt and its versions unknown; spans go on naming the versions."""
+        with self._project_with("prompts", prompt_id) as project:
+            project.remove_prompt(prompt_id)
+
+    @contextlib.contextmanager
+    def _project_with(self, resource: str, resource_id: str) -> Generator[Project]:
+        """The project that has this, with no other change going on."""
+        with self._lock:
+            for project in self._app.projects:
+                if project.detail(resource, resource_id) is not None:
+                    yield project
+                    return
+            raise KeyError(f"there is no {resource_id!r} among the {resource} of the sandbox")
+
+
+def _check(**numbers: float) -> None:
+    for name, value in numbers.items():
+        most = {"traces": 10_000_000, "latency": 3600, "fault_rate": 1, "port": 65535}[name]
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} must be from 0 to {most}, not {value}")
 
 
 class _Server(uvicorn.Server):

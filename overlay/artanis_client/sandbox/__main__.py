@@ -7,7 +7,11 @@ import signal
 import sys
 import time
 
-from . import Sandbox
+from . import DRIFTS, Sandbox
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the defaults, and the list of drifts as it is."""
 
 
 def main() -> None:
@@ -15,13 +19,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m artanis_client.sandbox",
         description="Serve the documented Artanis API, with made-up data, on 127.0.0.1 until Ctrl-C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="\n".join(["drifts:", *(f"  {name:26}{description}" for name, description in DRIFTS.items())]),
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8400, help="port to listen on; 0 takes a free one")
     parser.add_argument("--traces", type=int, default=60, help="how many traces the project has")
     parser.add_argument("--seed", type=int, default=0, help="chooses the data and the faults")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds to wait before each answer")
     parser.add_argument("--fault-rate", type=float, default=0.0, help="share of requests that go wrong, from 0 to 1")
+    parser.add_argument(
+        "--drift",
+        metavar="NAME",
+        action="append",
+        default=argparse.SUPPRESS,
+        help="depart from openapi.yaml in one of the ways below; can be given several times",
+    )
     arguments = parser.parse_args()
     # Python does this for SIGINT alone, and not even for that in a shell's background job.
     for number in (signal.SIGINT, signal.SIGTERM):

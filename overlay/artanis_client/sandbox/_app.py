@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import http.client
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._data import Project, encode, pick, roll
+from ._drift import Drift, apply
 
 API_KEY = "sandbox-key"
 
@@ -31,21 +33,25 @@ ERRORS = {
 class SandboxApp:
     """Answers like the API. The received key is compared and otherwise left alone: never kept, logged or sent back."""
 
-    def __init__(self, projects: Sequence[Project], *, seed: int, latency: float, fault_rate: float) -> None:
+    def __init__(
+        self, projects: Sequence[Project], *, seed: int, latency: float, fault_rate: float, drifts: Iterable[Drift]
+    ) -> None:
         """Serve these projects; `latency` is in seconds, `fault_rate` between 0 and 1."""
         self.requests: deque[tuple[str, str]] = deque(maxlen=10_000)
         self.request_count = 0
         self.closing = asyncio.Event()  # Once set, nothing waits for the latency any longer.
         self.projects = projects
+        self.latency = latency
+        self.fault_rate = fault_rate
+        self.status: int | None = None
         self._seed = seed
-        self._latency = latency
-        self._fault_rate = fault_rate
+        self._drifts = drifts
         self._api = Starlette(
             routes=[
                 Route("/api/{resource}", self._list, methods=["GET"]),
                 Route("/api/{resource}/{resource_id}", self._detail, methods=["GET"]),
             ],
-            exception_handlers={HTTPException: _error},
+            exception_handlers={HTTPException: self._error},
         )
         self._api.router.redirect_slashes = False
 
@@ -54,12 +60,14 @@ class SandboxApp:
         number = self.request_count
         self.request_count += 1
         self.requests.append((scope["method"], scope["path"]))
-        if self._latency:
+        if latency := self.latency:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._latency):
+                async with asyncio.timeout(latency):
                     await self.closing.wait()
         answer: ASGIApp = self._api
-        if roll(self._seed, "fault", number) < self._fault_rate:
+        if (status := self.status) is not None:
+            answer = _failure(status)
+        elif roll(self._seed, "fault", number) < self.fault_rate:
             faults: tuple[ASGIApp, ...] = (_failure(429, {"retry-after": "1"}), _failure(503), self._cut)
             answer = pick(faults, self._seed, "kind of fault", number)
         await answer(scope, receive, send)
@@ -90,7 +98,7 @@ class SandboxApp:
             raise HTTPException(404)
         if project.org != org:
             raise HTTPException(403)
-        return Response(project.lists[resource], media_type="application/json")
+        return self._drifted(request, Response(project.lists[resource], media_type="application/json"))
 
     async def _detail(self, request: Request) -> Response:
         org, resource = self._authenticate(request)
@@ -99,7 +107,7 @@ class SandboxApp:
             if detail is not None:
                 if project.org != org:
                     raise HTTPException(403)
-                return Response(encode(detail), media_type="application/json")
+                return self._drifted(request, Response(encode(detail), media_type="application/json"))
         raise HTTPException(404)
 
     def _authenticate(self, request: Request) -> tuple[str, str]:
@@ -114,10 +122,15 @@ class SandboxApp:
             raise HTTPException(404)
         return org, resource
 
+    async def _error(self, request: Request, error: Any) -> Response:
+        return self._drifted(request, _failure(error.status_code, error.headers))
 
-async def _error(_request: Request, error: Any) -> Response:
-    return _failure(error.status_code, error.headers)
+    def _drifted(self, request: Request, response: Response) -> Response:
+        found = request.path_params
+        path = f"/api/{found.get('resource')}" + ("/{id}" if "resource_id" in found else "")
+        return apply(self._drifts, path, response)
 
 
 def _failure(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": ERRORS[status]}, status, headers)
+    message = ERRORS.get(status) or http.client.responses.get(status, "Unknown error")
+    return JSONResponse({"error": message}, status, headers)

@@ -3,6 +3,8 @@
 A trace is one run of a support pipeline: `handle`, the root, calls `classify`, `retrieve` and `answer`, and `answer`
 calls `tone`. What each step should have returned is known here, and a reviewer approves exactly that: a right output
 is so accepted and a wrong one corrected.
+
+What is changed later, one minute after the other, happens after all that.
 """
 
 import hashlib
@@ -10,16 +12,17 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ._content import CASES, COMMENTS, DOC_DATES, DOCS, LABELS, PROMPTS, Prompt
 
 T = TypeVar("T")
-JsonObject = dict[str, object]
+JsonObject = dict[str, Any]
 
 END = datetime(2026, 4, 30, 18, tzinfo=UTC)  # The newest trace is a little older than this, ...
 WEEKS = 8  # ... and the oldest one at most that many weeks older, however many there are.
-DAY = 24 * 3600 * 1000  # Times are kept in whole milliseconds before END.
+DAY = 24 * 3600 * 1000  # Times are kept in whole milliseconds before END, ...
+MINUTE = 60 * 1000  # ... and are negative for what happens later.
 
 STEPS = {  # parent, start, duration; the times as shares of the trace's
     "handle": (None, 0.0, 1.0),
@@ -51,7 +54,10 @@ def _timestamp(before_end: int) -> str:
 
 
 class Project:
-    """One project: `lists` holds the body of each list, by resource; `detail()` makes the objects behind them."""
+    """One project: `lists` holds the body of each list, by resource; `detail()` makes the objects behind them.
+
+    One thread at a time may change it. Others may read meanwhile: what they read is replaced, never altered.
+    """
 
     def __init__(self, org: str, slug: str, *, seed: int, traces: int, empty: bool = False) -> None:
         """Make the data; `empty` leaves out prompts and documents."""
@@ -64,11 +70,13 @@ class Project:
         self._count = traces
         runs = [self._trace(index) for index in range(traces)]
         self._trace_index = {run["id"]: index for index, run in enumerate(runs)}
-        self._histories = {
+        self._details: dict[str, dict[str, JsonObject]] = {
             "prompts": {history["id"]: history for _, history in prompts},
+            "traces": {},  # only those that were changed or added: the others are made when they are asked for
             "knowledge-docs": {history["id"]: history for _, history in docs},
         }
-        self.lists: Mapping[str, bytes] = {
+        self._changes = 0
+        self.lists: dict[str, bytes] = {
             "prompts": encode({"prompts": [active for active, _ in prompts]}),
             "traces": encode({"traces": runs}),
             "knowledge-docs": encode({"knowledgeDocs": [active for active, _ in docs]}),
@@ -76,10 +84,112 @@ class Project:
 
     def detail(self, resource: str, resource_id: str) -> JsonObject | None:
         """The object with this id, or None when the project has none."""
-        if resource != "traces":
-            return self._histories[resource].get(resource_id)
-        index = self._trace_index.get(resource_id)
-        return None if index is None else self._trace_detail(index)
+        found = self._details[resource].get(resource_id)
+        if found is None and resource == "traces" and (index := self._trace_index.get(resource_id)) is not None:
+            return self._trace_detail(index)
+        return found
+
+    def add_trace(self) -> str:
+        """Put a trace before all others: a run with the active versions, which nobody has reviewed."""
+        index = self._next_change()
+        trace_id = self._id("trace", index)
+        trace = self._trace(index)
+        active = {
+            prompt["stepId"]: version["id"]
+            for prompt in self._details["prompts"].values()
+            for version in prompt["versions"]
+            if version["isActive"]
+        }
+        spans = [{**span, "approvedOutput": None} for span in self._spans(index)]
+        for span in spans:
+            if span["stepId"] in PROMPTS:
+                span["promptVersionId"] = active.get(span["stepId"])
+        self._details["traces"][trace_id] = {**trace, "spans": spans, "feedback": []}
+        self._trace_index[trace_id] = index
+        start = b'{"traces":['
+        others = self.lists["traces"].removeprefix(start)
+        self.lists["traces"] = start + encode(trace) + (b"" if others == b"]}" else b",") + others
+        return trace_id
+
+    def delete_trace(self, trace_id: str, *, listed: bool) -> None:
+        """Forget a trace; `listed` leaves it in the list."""
+        index = self._trace_index.pop(trace_id)
+        self._details["traces"].pop(trace_id, None)
+        if not listed:
+            # Of 50,000 traces, that takes milliseconds; to decode and encode the others, a fifth of a second.
+            before, _, after = self.lists["traces"].partition(encode(self._trace(index)))
+            if after.startswith(b","):
+                self.lists["traces"] = before + after[1:]
+            else:
+                self.lists["traces"] = before.removesuffix(b",") + after
+
+    def review(self, trace_id: str, step: str | None, comment: str | None) -> None:
+        """Approve what one step or all should have returned, and comment on that step or the root.
+
+        What was approved before is approved again: it is the same.
+        """
+        index = self._trace_index[trace_id]
+        trace = self.detail("traces", trace_id) or {}
+        ids = {span["stepId"]: span["id"] for span in trace["spans"]}
+        if step not in {None, *ids}:
+            raise KeyError(f"there is no step {step!r} in the trace, only {', '.join(ids)}")
+        steps = self._steps(index, self._versions(self._timing(index)[0]))
+        spans = [
+            {**span, "approvedOutput": steps[span["stepId"]][2]} if step in (None, span["stepId"]) else span
+            for span in trace["spans"]
+        ]
+        feedback = list(trace["feedback"])
+        change = self._next_change()
+        if comment is not None:
+            feedback.append(
+                {
+                    "id": self._id("feedback", change),
+                    "spanId": ids[step or "handle"],
+                    "userId": self._id("reviewer", 0),
+                    "content": comment,
+                    "createdAt": _timestamp(change * MINUTE),
+                }
+            )
+        self._details["traces"][trace_id] = {**trace, "spans": spans, "feedback": feedback}
+
+    def add_version(self, prompt_id: str, content: str) -> str:
+        """Give a prompt another version, which becomes the active one."""
+        prompt = self._details["prompts"][prompt_id]
+        version_id = self._id(prompt["stepId"], len(prompt["versions"]))
+        version = {
+            "id": version_id,
+            "content": content,
+            "isActive": False,
+            "createdAt": _timestamp(self._next_change() * MINUTE),
+        }
+        self._details["prompts"][prompt_id] = {**prompt, "versions": [*prompt["versions"], version]}
+        self.activate_version(prompt_id, version_id)
+        return version_id
+
+    def activate_version(self, prompt_id: str, version_id: str) -> None:
+        """Make a version of a prompt the active one."""
+        prompt = self._details["prompts"][prompt_id]
+        versions = [{**version, "isActive": version["id"] == version_id} for version in prompt["versions"]]
+        active = next((version for version in versions if version["isActive"]), None)
+        if active is None:
+            raise KeyError(f"there is no version {version_id!r} of the prompt")
+        changed = {"content": active["content"], "updatedAt": _timestamp(self._next_change() * MINUTE)}
+        self._details["prompts"][prompt_id] = {**prompt, "versions": versions}
+        listed = json.loads(self.lists["prompts"])["prompts"]
+        self.lists["prompts"] = encode(
+            {"prompts": [{**other, **changed} if other["id"] == prompt_id else other for other in listed]}
+        )
+
+    def remove_prompt(self, prompt_id: str) -> None:
+        """Forget a prompt and its versions."""
+        del self._details["prompts"][prompt_id]
+        listed = json.loads(self.lists["prompts"])["prompts"]
+        self.lists["prompts"] = encode({"prompts": [prompt for prompt in listed if prompt["id"] != prompt_id]})
+
+    def _next_change(self) -> int:
+        """What to count the next change by, in minutes before END and as the index of a trace: -1, -2 and so on."""
+        self._changes -= 1
+        return self._changes
 
     def _roll(self, *key: object) -> float:
         return roll(self._key, *key)
@@ -119,11 +229,14 @@ class Project:
 
     def _timing(self, index: int) -> tuple[int, int]:
         """When a trace began, before END, and how long it took, both in milliseconds."""
+        took = 1_500 + int(3_500 * self._roll(index, "took"))
+        if index < 0:
+            return index * MINUTE, took
         age = (index + self._roll(index, "began")) / self._count
-        return 10_000 + int(age * WEEKS * 7 * DAY), 1_500 + int(3_500 * self._roll(index, "took"))
+        return 10_000 + int(age * WEEKS * 7 * DAY), took
 
     def _failed(self, index: int) -> bool:
-        return self._roll(index, "failed") < 0.04
+        return index >= 0 and self._roll(index, "failed") < 0.04
 
     def _trace(self, index: int) -> JsonObject:
         began, took = self._timing(index)
@@ -140,9 +253,12 @@ class Project:
         spans = list(self._spans(index))
         return {**self._trace(index), "spans": spans, "feedback": list(self._feedback(index, spans))}
 
+    def _versions(self, began: int) -> dict[str, int]:
+        return {step: prompt.version_at(_timestamp(began)) for step, prompt in PROMPTS.items()}
+
     def _spans(self, index: int) -> Iterator[JsonObject]:
         began, took = self._timing(index)
-        versions = {step: prompt.version_at(_timestamp(began)) for step, prompt in PROMPTS.items()}
+        versions = self._versions(began)
         # Reviewers have got round to few of the last days' traces, and to most of the older ones.
         reviewed = self._pick((0, 0, 0.5, 1) if began < 5 * DAY else (0, 0.5, 1, 1, 1, 1), index, "reviewed")
         for step, (given, output, right) in self._steps(index, versions).items():

@@ -9,6 +9,6 @@ from . import Sandbox
 
 @pytest.fixture(scope="session")
 def artanis_sandbox() -> Iterator[Sandbox]:
-    """A running sandbox with the default data, one for the whole session."""
+    """A running sandbox with the default data, one for the whole session: a test that changes one makes its own."""
     with Sandbox() as sandbox:
         yield sandbox
