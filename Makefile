@@ -6,10 +6,10 @@ SPEC ?= openapi.yaml
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated api-check unit wheel-test bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated api-check unit wheel-test docs-drift docs-drift-accept bench build lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv with the pinned tools (every other target does it by itself)
 
@@ -52,6 +52,13 @@ wheel-test: setup ## Run the client's tests against the built wheel, with pinned
 api-check: setup ## Say what the public Python API lost since the last release
 	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "api-check: no release to compare with yet"; exit 0; }; \
 	"$(BIN)/griffe" check artanis_client --search overlay --search generated --against "$$tag"
+
+# Not part of `make test`: they need network. After a failure the script's own exit status is in make's "Error" line.
+docs-drift: setup ## Say where Artanis's documentation moved since docs-drift-accept
+	@$(BIN)/python scripts/docs_drift.py
+
+docs-drift-accept: setup ## Record Artanis's documentation as what openapi.yaml is in step with
+	@$(BIN)/python scripts/docs_drift.py --accept
 
 bench: setup ## Measure, as ratios against plain tools
 	@$(BIN)/python benchmarks/bench.py
