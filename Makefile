@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPEC ?= openapi.yaml
+BASE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated api-check unit wheel-test docs-drift docs-drift-accept bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit wheel-test docs-drift docs-drift-accept bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ docs-drift: setup ## Say where Artanis's documentation moved since docs-drift-ac
 
 docs-drift-accept: setup ## Record Artanis's documentation as what openapi.yaml is in step with
 	@$(BIN)/python scripts/docs_drift.py --accept
+
+spec-diff: setup ## Say what changed in openapi.yaml, what breaks first (BASE=tag, branch or commit; else the last release)
+	@$(BIN)/python scripts/spec_diff.py '$(BASE)'
 
 bench: setup ## Measure, as ratios against plain tools
 	@$(BIN)/python benchmarks/bench.py

@@ -1,0 +1,299 @@
+"""`make spec-diff`: what an edit of the contract changes, in words, and whether it breaks anybody."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import spec_diff
+
+pytestmark = pytest.mark.tooling
+ROOT = Path(__file__).resolve().parents[2]
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository whose last commit has the contract as it is."""
+    version = tmp_path / "overlay" / "artanis_client" / "_version.py"
+    version.parent.mkdir(parents=True)
+    for name in ("openapi.yaml", "generator-config.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    version.write_text('__version__ = "0.1.0"\n', encoding="utf-8")
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    commit(tmp_path)
+    return tmp_path
+
+
+def git(root: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def commit(root: Path, tag: str = "") -> None:
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--allow-empty", "-m", "x")
+    if tag:
+        git(root, "tag", tag)
+
+
+def edit(root: Path, *edits: Edit) -> None:
+    spec = root / "openapi.yaml"
+    document = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    for each in edits:
+        each(document)
+    spec.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def schema(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][name]
+    return found
+
+
+def properties(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema(document, name)["properties"]
+    return found
+
+
+def operation(document: dict[str, Any], path: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["paths"][path]["get"]
+    return found
+
+
+def without_feedback(document: dict[str, Any]) -> None:
+    own = schema(document, "TraceDetail")["allOf"][1]
+    own["required"].remove("feedback")
+    del own["properties"]["feedback"]
+    del document["components"]["schemas"]["Feedback"]
+    del operation(document, "/api/traces/{traceId}")["responses"]["200"]["content"]["application/json"]["examples"]
+
+
+def renamed_schema(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    schemas["Comment"] = schemas.pop("Feedback")
+    schema(document, "TraceDetail")["allOf"][1]["properties"]["feedback"]["items"]["$ref"] = (
+        "#/components/schemas/Comment"
+    )
+
+
+def parameter(name: str, *, required: bool) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": {"type": "string", "description": "x"}}
+
+
+def renamed_key(document: dict[str, Any]) -> None:
+    listed = schema(document, "PromptList")
+    listed["properties"]["items"] = listed["properties"].pop("prompts")
+    listed["required"] = ["items"]
+
+
+def of_item(document: dict[str, Any]) -> None:
+    items = schema(document, "PromptHistory")["properties"]["versions"]
+    items["items"] = {"type": "string"}
+    del document["components"]["schemas"]["PromptVersion"]
+
+
+BREAKING: dict[str, tuple[Edit, str]] = {
+    "path removed": (lambda d: d["paths"].pop("/api/traces/{traceId}"), "- `GET /api/traces/{traceId}`: Removed."),
+    "parameter removed": (
+        lambda d: operation(d, "/api/prompts")["parameters"].pop(),
+        "- `GET /api/prompts`: Parameter `projectId` (query) has been removed.",
+    ),
+    "property removed": (
+        lambda d: (properties(d, "Prompt").pop("content"), schema(d, "Prompt")["required"].remove("content")),
+        "- `Prompt.content`: Field `content` has been removed from the response",
+    ),
+    "property retyped": (
+        lambda d: properties(d, "PromptVersion")["isActive"].update(type="string"),
+        "- `PromptVersion.isActive`: Data type changed: `boolean` -> `string`.",
+    ),
+    "property made optional": (
+        lambda d: schema(d, "PromptVersion")["required"].remove("content"),
+        "- `PromptVersion.content`: Field `content` is no longer guaranteed to be present",
+    ),
+    "property made nullable": (
+        lambda d: properties(d, "PromptVersion")["isActive"].update(type=["boolean", "null"]),
+        "- `PromptVersion.isActive`: Data type changed: `boolean` -> `boolean or null`.",
+    ),
+    "format dropped": (
+        lambda d: properties(d, "PromptVersion")["createdAt"].pop("format"),
+        "- `PromptVersion.createdAt`: Data type changed: `string (date-time)` -> `string`.",
+    ),
+    "array of something else": (of_item, "- `PromptHistory.versions`: "),
+    "wrapping key renamed": (renamed_key, "- `PromptList.prompts`: Field `prompts` has been removed"),
+    "parameter made required": (
+        lambda d: d["components"]["parameters"]["ProjectSlug"].update(required=True),
+        "- `GET /api/prompts`, `GET /api/traces`: Parameter `projectSlug` is now required.",
+    ),
+    "required parameter added": (
+        lambda d: operation(d, "/api/traces")["parameters"].append(parameter("limit", required=True)),
+        "- `GET /api/traces`: ",
+    ),
+    "security changed": (
+        lambda d: operation(d, "/api/prompts").update(security=[{"ApiKey": []}]),
+        "- `GET /api/prompts`: Security changed: `ApiKey (apiKey header x-api-key) and OrgSlug",
+    ),
+    "operationId renamed": (
+        lambda d: operation(d, "/api/traces").update(operationId="getTraces"),
+        "operationId changed: `listTraces` -> `getTraces`. Gone from Python: `artanis_api.api.traces.list_traces`.",
+    ),
+    "property removed inside allOf": (
+        without_feedback,
+        "- `TraceDetail.feedback`: Field `feedback` has been removed from the response",
+    ),
+    "schema renamed": (renamed_schema, "- `Feedback`: Renamed to `Comment`."),
+}
+
+HARMLESS: dict[str, tuple[Edit, str]] = {
+    "field added": (
+        lambda d: properties(d, "Prompt").update(language={"type": "string", "description": "x"}),
+        "- `Prompt.language`: New field added: `language`.",
+    ),
+    "optional parameter added": (
+        lambda d: operation(d, "/api/traces")["parameters"].append(parameter("limit", required=False)),
+        "`GET /api/traces`",
+    ),
+    "operation added": (
+        lambda d: d["paths"].update(
+            {"/api/steps": {"get": {**operation(d, "/api/prompts"), "operationId": "listSteps"}}}
+        ),
+        "- `GET /api/steps`: Added.",
+    ),
+    "words": (
+        lambda d: operation(d, "/api/traces").update(summary="List all traces"),
+        "- `GET /api/traces`: `summary` changed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKING)
+def test_what_breaks(clone: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """Each kind of breaking change is told in words under its heading, and makes the exit status 1."""
+    change, words = BREAKING[kind]
+    edit(clone, change)
+    assert spec_diff.main(["--root", str(clone)]) == 1
+    shown = capsys.readouterr().out
+    assert words in shown.partition("## Breaking")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_what_breaks_nothing(clone: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """Additions and words are told, and the exit status is 0."""
+    change, words = HARMLESS[kind]
+    edit(clone, change)
+    assert spec_diff.main(["--root", str(clone)]) == 0
+    shown = capsys.readouterr().out
+    assert words in shown.partition("## Added and other changes")[2]
+    assert "## Breaking" not in shown
+
+
+def test_a_removal_is_told_once(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the document and the code both say is one line."""
+    edit(clone, BREAKING["path removed"][0])
+    spec_diff.main(["--root", str(clone)])
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- `") and "get_trace" in line]
+    assert line == "- `GET /api/traces/{traceId}`: Removed. Gone from Python: `artanis_api.api.traces.get_trace`."
+
+
+def test_what_is_provisional_breaks_nobody(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A guess may be taken back; it has a heading of its own."""
+    edit(clone, lambda d: d["paths"].pop("/api/knowledge-docs/{knowledgeDocId}"))
+    assert spec_diff.main(["--root", str(clone)]) == 0
+    shown = capsys.readouterr().out
+    assert "## Breaking" not in shown
+    assert "- `GET /api/knowledge-docs/{knowledgeDocId}`: Removed." in shown.partition("## Provisional")[2]
+
+
+def test_breaking_comes_first(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Among several changes, those that break come before the others, in an order that stays the same."""
+    kinds = [BREAKING["operationId renamed"][0], BREAKING["property retyped"][0], HARMLESS["field added"][0]]
+    edit(clone, *kinds)
+    shown: set[str] = set()
+    for _ in range(2):
+        assert spec_diff.main(["--root", str(clone)]) == 1
+        shown.add(capsys.readouterr().out)
+    [text] = shown
+    assert text.index("operationId changed") < text.index("## Added and other changes") < text.index("New field")
+
+
+def test_nothing_changed(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is said, too."""
+    assert spec_diff.main(["--root", str(clone)]) == 0
+    assert capsys.readouterr().out.endswith("nothing changed.\n")
+
+
+def test_the_base(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the one that was named, else the last release, else what a branch has in common with main."""
+    git(clone, "checkout", "--quiet", "-b", "topic")
+    edit(clone, HARMLESS["field added"][0])
+    commit(clone)
+    edit(clone, HARMLESS["words"][0])
+    assert spec_diff.main(["--root", str(clone)]) == 0
+    shown = capsys.readouterr().out
+    assert "the last commit in common with main" in shown
+    assert "New field added" in shown
+    commit(clone, tag="v0.1.0")
+    edit(clone, BREAKING["property made nullable"][0])
+    assert spec_diff.main(["--root", str(clone)]) == 1
+    shown = capsys.readouterr().out
+    assert "compared with v0.1.0, the last release" in shown
+    assert "New field added" not in shown
+    assert spec_diff.main(["--root", str(clone), "main"]) == 1
+    assert "New field added" in capsys.readouterr().out
+
+
+def test_the_version(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What CONTRIBUTING.md asks of the version is said; with --unless-raised a break passes once that is done."""
+    commit(clone, tag="v0.1.0")
+    edit(clone, BREAKING["property made nullable"][0])
+    assert spec_diff.main(["--root", str(clone), "--unless-raised"]) == 1
+    assert "a minor release, 0.2.0 or later; it is 0.1.0: raise it." in capsys.readouterr().out
+    (clone / "overlay" / "artanis_client" / "_version.py").write_text('__version__ = "0.2.0"\n', encoding="utf-8")
+    assert spec_diff.main(["--root", str(clone), "--unless-raised"]) == 0
+    assert spec_diff.main(["--root", str(clone)]) == 1
+
+
+@pytest.mark.parametrize("base", ["no-such-ref", "--output=x", "HEAD~5"])
+def test_an_unknown_base(clone: Path, capsys: pytest.CaptureFixture[str], base: str) -> None:
+    """It is named, with what to give instead."""
+    assert spec_diff.main(["--root", str(clone), "--", base]) == 2
+    assert f"spec-diff: {base} is no commit of this clone" in capsys.readouterr().err
+
+
+def test_a_base_without_a_contract(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to compare with."""
+    git(clone, "rm", "--quiet", "--cached", "openapi.yaml")
+    git(clone, "commit", "--quiet", "-m", "x")
+    assert spec_diff.main(["--root", str(clone), "HEAD"]) == 2
+    assert "HEAD has no openapi.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["paths: [", "7", ""])
+def test_a_document_that_cannot_be_read(clone: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """One line says which one, and why."""
+    (clone / "openapi.yaml").write_text(text, encoding="utf-8")
+    assert spec_diff.main(["--root", str(clone)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("spec-diff: openapi.yaml cannot be compared: ")
+
+
+def test_outside_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unpacked archive has no history, which is said."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert spec_diff.main(["--root", str(tmp_path)]) == 2
+    assert "in no git repository" in capsys.readouterr().err
+
+
+def test_make() -> None:
+    """`make spec-diff BASE=…` passes the base on, whatever is in it, and fails when the script does."""
+    command = ["make", "--no-print-directory", "spec-diff", f"BIN={Path(sys.executable).parent}", "-o", "setup"]
+    done = subprocess.run([*command, "BASE=no such ref"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "spec-diff: no such ref is no commit of this clone" in done.stderr
