@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         named = named_pages(options.spec)
-        recorded = {} if options.accept else load(options.fingerprints)
         pages = read(named, options.timeout)
+        recorded = {} if options.accept else load(options.fingerprints)
         there = {url: page for url, page in pages.items() if page["sha256"]}
         # Compared with what is there, only what the contract names in vain is left: that is not to be accepted.
         found = compare(there if options.accept else recorded, pages)
