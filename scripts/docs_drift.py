@@ -60,8 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         named = named_pages(options.spec)
+        is_compared = not options.accept
+        recorded = load(options.fingerprints) if is_compared and options.fingerprints.exists() else {}
         pages = read(named, options.timeout)
-        recorded = {} if options.accept else load(options.fingerprints)
+        if is_compared and not options.fingerprints.exists():
+            why = "nothing is recorded yet. `make docs-drift-accept` does it, with network."
+            raise Stop(2, f"{options.fingerprints}: {why}")
         there = {url: page for url, page in pages.items() if page["sha256"]}
         # Compared with what is there, only what the contract names in vain is left: that is not to be accepted.
         found = compare(there if options.accept else recorded, pages)
@@ -246,8 +250,6 @@ def load(path: Path) -> dict[str, Page]:
             }
             for url, page in json.loads(path.read_bytes()).items()
         }
-    except FileNotFoundError as error:
-        raise Stop(2, f"{path}: nothing is recorded yet. `make docs-drift-accept` does it, with network.") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         advice = "take it from the last commit, or record it anew with `make docs-drift-accept`"
         raise Stop(2, f"{path} cannot be read ({error!r}): {advice}.") from error
