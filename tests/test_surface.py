@@ -38,10 +38,12 @@ def test_names() -> None:
             ),
             *("APIStatusError", "BadRequestError", "AuthenticationError", "PermissionDeniedError", "NotFoundError"),
             *("RateLimitError", "InternalServerError", "UnexpectedRedirectError"),
+            *("Outcome", "outcome", "EvaluationExample", "examples"),
+            *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}
-    assert public - set(artanis_client.__all__) <= {"contract", "sandbox"}
+    assert public - set(artanis_client.__all__) <= {"sandbox", "TYPE_CHECKING"}
 
 
 @pytest.mark.parametrize("name", artanis_client.__all__)
@@ -53,6 +55,41 @@ def test_docstrings(name: str) -> None:
     assert inspect.getdoc(item)
     methods = [method for key, method in vars(item).items() if not key.startswith("_")] if inspect.isclass(item) else []
     assert all(inspect.getdoc(method) for method in methods if callable(method))
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=True).stdout
+
+
+def test_names_of_rooms() -> None:
+    """What an optional room offers is public, completed by a shell, and the same for a type checker as at run time."""
+    rooms: dict[str, str] = vars(artanis_client)["_ROOMS"]
+    assert set(rooms) <= set(artanis_client.__all__) <= set(dir(artanis_client))
+    for name, room in rooms.items():
+        assert getattr(artanis_client, name).__module__ == f"artanis_client.{room}"
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    [checked] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    found = [
+        (alias.name, node.module) for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    assert dict(found) == rooms
+
+
+def test_import_of_everything() -> None:
+    """`import *` brings every public name, and those of a room are there before anything else loaded it."""
+    names = run("from artanis_client import *; print(*dir())").split()
+    assert {*artanis_client.__all__} <= {*names}
+    assert run("import artanis_client; print(artanis_client.Outcome.ACCEPTED)") == "accepted\n"
+
+
+def test_a_name_that_there_is_not() -> None:
+    """A misspelt name is the usual AttributeError or ImportError."""
+    with pytest.raises(AttributeError, match="module 'artanis_client' has no attribute 'outcomes'"):
+        artanis_client.outcomes  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'outcomes'"):
+        from artanis_client import outcomes  # type: ignore[attr-defined]  # noqa: F401
 
 
 def imports(path: Path) -> set[str]:
@@ -81,6 +118,12 @@ def test_the_core_imports_no_other_room() -> None:
         assert relative <= set(CORE)
 
 
+def test_evaluation_is_pure() -> None:
+    """It computes, and so needs the models, attrs and the standard library, and nothing that reads or sends."""
+    needed = imports(PACKAGE / "_evaluation.py") - sys.stdlib_module_names - {"collections.abc"}
+    assert needed == {"artanis_api.models", "attrs"}
+
+
 def test_generated_code_knows_nothing_of_the_overlay() -> None:
     """It could be used, and made anew, without it."""
     for path in Path(artanis_api.__file__).parent.rglob("*.py"):
@@ -88,10 +131,11 @@ def test_generated_code_knows_nothing_of_the_overlay() -> None:
 
 
 def test_importing_needs_no_extra() -> None:
-    """The core loads nothing that only an extra or a failure needs."""
-    code = "import sys, artanis_client; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
-    loaded = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=True).stdout.split()
+    """The core loads no other room, and nothing that only an extra or a failure needs."""
+    loaded = run("import sys, artanis_client; print(*sys.modules)").split()
+    assert {name for name in loaded if name.startswith("artanis_client.")} == {
+        f"artanis_client.{name}" for name in CORE
+    }
     assert not set(loaded) & {"tenacity", "dateutil", "starlette", "uvicorn", "pytest", "yaml", "tomllib"}
 
 

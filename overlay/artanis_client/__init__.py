@@ -3,6 +3,8 @@
 `Artanis` and `AsyncArtanis` are the clients; `call` and `acall` run any generated function of `artanis_api`.
 """
 
+from typing import TYPE_CHECKING
+
 from artanis_api import models
 
 from ._call import acall, call
@@ -24,6 +26,18 @@ from ._errors import (
 )
 from ._version import __version__
 
+if TYPE_CHECKING:
+    from ._evaluation import (
+        EvaluationExample,
+        Outcome,
+        Scorecard,
+        ScorecardRow,
+        ScorecardWeek,
+        examples,
+        outcome,
+        scorecard,
+    )
+
 __all__ = [
     "APIConnectionError",
     "APIResponseValidationError",
@@ -35,13 +49,48 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "CredentialsError",
+    "EvaluationExample",
     "InternalServerError",
     "NotFoundError",
+    "Outcome",
     "PermissionDeniedError",
     "RateLimitError",
+    "Scorecard",
+    "ScorecardRow",
+    "ScorecardWeek",
     "UnexpectedRedirectError",
     "__version__",
     "acall",
     "call",
+    "examples",
     "models",
+    "outcome",
+    "scorecard",
 ]
+
+# Names of optional rooms, and where they are. A room is loaded when one of its names is first asked for, because most
+# programs need few of them and all have to start.
+_ROOMS = {
+    "EvaluationExample": "_evaluation",
+    "Outcome": "_evaluation",
+    "Scorecard": "_evaluation",
+    "ScorecardRow": "_evaluation",
+    "ScorecardWeek": "_evaluation",
+    "examples": "_evaluation",
+    "outcome": "_evaluation",
+    "scorecard": "_evaluation",
+}
+
+if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _ROOMS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

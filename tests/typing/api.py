@@ -17,10 +17,18 @@ from artanis_client import (
     APIStatusError,
     Artanis,
     AsyncArtanis,
+    EvaluationExample,
+    Outcome,
     RateLimitError,
+    Scorecard,
+    ScorecardRow,
+    ScorecardWeek,
     acall,
     call,
+    examples,
     models,
+    outcome,
+    scorecard,
 )
 
 
@@ -88,3 +96,31 @@ def free_json(span: models.Span) -> Any:
     assert_type(span.approved_output, Any)
     assert_type(span.parent_span_id, str | None)
     return span.metadata.get("anything")
+
+
+def evaluation(trace: models.TraceDetail) -> None:
+    assert_type(outcome(trace.spans[0]), Outcome)
+    assert_type(examples(trace), list[EvaluationExample])
+    examples(trace, outcomes="corrected", steps="classify")
+    examples(trace, outcomes={Outcome.ACCEPTED, Outcome.CORRECTED}, steps=["classify"])
+    examples(trace, outcomes=["accepted"], steps=(step for step in "ab"))
+    examples(trace, outcomes=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    example = examples(trace)[0]
+    assert_type(example.prompt_version_id, str | None)
+    assert_type(example.input, Any)
+    assert_type(example.outcome, Outcome)
+    assert_type(example.feedback, tuple[str, ...])
+    assert_type(example.created_at, datetime)
+    assert_type(example.to_dict(), dict[str, Any])
+    assert_type(EvaluationExample.from_dict({}), EvaluationExample)
+    example.output = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    assert_type(scorecard(one for one in [example]), Scorecard)
+    assert_type(scorecard([])["versions"], list[ScorecardRow])
+    assert_type(scorecard([])["weeks"], list[ScorecardWeek])
+    assert_type(scorecard([])["weeks"][0]["acceptance_rate"], float | None)
+
+
+def no_such_name() -> None:
+    import artanis_client
+
+    artanis_client.outcomes  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
