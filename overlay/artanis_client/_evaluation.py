@@ -120,7 +120,7 @@ class EvaluationExample:
     """Metadata of the span: an object, or None."""
     trace_metadata: Any
     """Metadata of the trace: an object, or None."""
-    trace_status: str
+    trace_status: str | None
     """State of the run, such as `completed`."""
     created_at: datetime = attrs.field(converter=_utc)
     """When the step ran, in UTC."""
