@@ -75,7 +75,7 @@ build: setup ## Build wheel and sdist into dist/, and check them
 lock: setup ## Pin the development requirements anew, as pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --group test --all-extras $(LOCK_ARGS) -o requirements/test.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_ARGS) -c requirements/test.txt -o requirements/dev.txt
-LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+LOCK_ARGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone
 	rm -rf $(VENV) dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
