@@ -27,7 +27,11 @@ def test_python_blocks_run(block: str, tmp_path: Path) -> None:
     with Sandbox(traces=20) as sandbox:
         environment = {**os.environ, **sandbox.environment}
         done = subprocess.run(
-            [sys.executable, "-W", "error", str(script)], env=environment, capture_output=True, check=False
+            [sys.executable, "-W", "error", str(script)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            check=False,
         )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout or "assert" in block
