@@ -20,7 +20,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
-from artanis_client import Artanis, ArtanisError, CredentialsError, models
+from artanis_client import Artanis, ArtanisError, CredentialsError, Outcome, models, outcome
 
 # Without markup and emoji codes, because most of what is printed comes from a server.
 console = Console(markup=False, emoji=False, highlight=False)
@@ -28,6 +28,7 @@ console = Console(markup=False, emoji=False, highlight=False)
 ACCEPTED = ("✓", "accepted", "green")
 CORRECTED = ("✎", "corrected", "yellow")
 PENDING = ("○", "not reviewed yet", "dim")
+REVIEWS = {Outcome.ACCEPTED: ACCEPTED, Outcome.CORRECTED: CORRECTED, Outcome.UNREVIEWED: PENDING}
 FEEDBACK = ("“", "feedback", "magenta")
 SIGNS = (ACCEPTED, CORRECTED, PENDING, FEEDBACK)
 DIFF_STYLES = {"-": "red", "+": "green", "@": "cyan", " ": ""}
@@ -66,18 +67,7 @@ def tour(client: Artanis, settings: dict[str, Any]) -> None:
 
 def review(span: models.Span) -> tuple[str, str, str]:
     """What a reviewer made of a span. No field says it, but `output` and `approvedOutput` do together."""
-    if span.approved_output is None:
-        return PENDING
-    return ACCEPTED if same_json(span.output, span.approved_output) else CORRECTED
-
-
-def same_json(one: Any, other: Any) -> bool:
-    """Equality as JSON has it: 1 is 1.0, but not true, which Python takes for 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    return REVIEWS[outcome(span)]
 
 
 def prompt_table(prompts: list[models.Prompt]) -> Table:
@@ -121,11 +111,11 @@ def span_tree(trace: models.TraceDetail) -> Tree:
 
 def span_label(span: models.Span, feedback: list[models.Feedback]) -> Group:
     """What a step returned, and what its reviewers made of that."""
-    outcome = review(span)
+    sign = review(span)
     rows = Table.grid(Column(min_width=12, style="dim"), Column(overflow="fold"))
     if span.parent_span_id is None:
         rows.add_row("  input", plain(span.input_))
-    if outcome == CORRECTED:
+    if sign == CORRECTED:
         old, new = span.output, span.approved_output
         if not (isinstance(old, str) and isinstance(new, str)):
             old, new = (json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) for value in (old, new))
@@ -135,7 +125,7 @@ def span_label(span: models.Span, feedback: list[models.Feedback]) -> Group:
     for note in feedback:
         if note.span_id == span.id:
             rows.add_row("  feedback", Text(f"“{plain(note.content)}”  {note.created_at:{MINUTE}}", "magenta"))
-    return Group(Text.assemble((plain(span.step_id, 40), "bold"), (f"  {outcome[0]} {outcome[1]}", outcome[2])), rows)
+    return Group(Text.assemble((plain(span.step_id, 40), "bold"), (f"  {sign[0]} {sign[1]}", sign[2])), rows)
 
 
 def diff(old: str, new: str, old_name: str = "", new_name: str = "") -> Table:
