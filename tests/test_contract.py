@@ -356,6 +356,17 @@ def test_responses_that_are_odd_as_a_whole(server: Server, answer: Answer, kind:
     assert [found[1] for found in findings(report) if found[0] == "getTrace"] == ([kind] if kind else [])
 
 
+def test_the_form_of_a_page(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """A body that is no JSON is text, of so many characters."""
+    server.answers = [
+        api(getTrace=Answer(200, b"<title>Please log in to go on</title>", {"content-type": "text/html"}))
+    ]
+    assert command() == 1
+    assert "content type: text/html instead of application/json (1 answer, such as text of 37 characters)" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_list_of_nothing(server: Server) -> None:
     """An empty project is in step, and what could not be asked for is said to be so."""
     server.answers = [api(listPrompts=Answer(200, {"prompts": []}), listTraces=Answer(200, {"traces": []}))]
@@ -419,7 +430,7 @@ def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.Monk
     assert command() == 2
     assert "pip install 'artanis-client[contract]'" in capsys.readouterr().err
     with pytest.raises(AttributeError):
-        _ = contract.no_such_name
+        _ = contract.no_such_name  # type: ignore[attr-defined]
 
 
 def test_interrupted_is_130(

@@ -34,7 +34,7 @@ T = TypeVar("T")
 _DIGITS = str.maketrans("123456789", "000000000")
 _DATE_TIMES = re.compile(r"(?:0{4}-00-00T00:00:00(?:\.0+)?(?:Z|[+-]00:00)\n)*+")
 _UNIONS = (typing.Union, types.UnionType)
-_JSON_NAMES: dict[Any, str] = {
+JSON_NAMES: dict[Any, str] = {
     str: "string",
     bool: "boolean",
     int: "integer",
@@ -183,7 +183,7 @@ def _field_path(column: list[Any], where: Callable[[int], str], key: str, nth: i
 def _difference(value: object, kind: _Kind) -> str:
     if value is UNSET:
         return "is missing"
-    return f"should be {kind.name}, not {repr(value) if isinstance(value, str) else _JSON_NAMES[type(value)]}"
+    return f"should be {kind.name}, not {repr(value) if isinstance(value, str) else JSON_NAMES[type(value)]}"
 
 
 def are_dates(texts: list[str]) -> bool:
@@ -209,11 +209,11 @@ def _kind(hint: Any) -> _Kind:
             item = typing.get_args(arm)[0]
         elif attrs.has(arm) and model is None:
             model, origin = arm, dict
-        elif origin not in _JSON_NAMES and origin is not Unset:
+        elif origin not in JSON_NAMES and origin is not Unset:
             # What may be anything, or one of two models, or is of a kind that the contract does not use.
             return _Kind(None, "", False, None, None)
         types_ |= written_as.get(origin, {origin})
-        names += [_JSON_NAMES[origin]] if origin is not Unset else []
+        names += [JSON_NAMES[origin]] if origin is not Unset else []
     return _Kind(frozenset(types_), " or ".join(names), datetime.datetime in arms, item, model)
 
 

@@ -11,15 +11,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "OperationReport", "Report", "check"]
 
+if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name
 
-def __getattr__(name: str) -> object:
-    # Not at the top: the program is to say in its own words, and with its own exit status, that the extra is missing.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from . import _check
-    except ImportError as error:
-        raise ImportError(
-            f"the contract check needs an extra ({error}): pip install 'artanis-client[contract]'"
-        ) from error
-    return getattr(_check, name)
+    def __getattr__(name: str) -> object:
+        # Not at the top: the program says in its own words, and with its own exit status, that the extra is missing.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            from . import _check
+        except ImportError as error:
+            raise ImportError(
+                f"the contract check needs an extra ({error}): pip install 'artanis-client[contract]'"
+            ) from error
+        return getattr(_check, name)

@@ -123,9 +123,9 @@ def check(*, max_requests: int = 50, show_values: bool = False, **client: Any) -
         raise ValueError(f"max_requests must be at least 1, not {max_requests}.")
     budget = _Budget(max_requests)
     with Artanis(**client, httpx_args={"event_hooks": {"request": [budget]}}) as artanis:
-        check = _Check(artanis, budget, show_values)
-        check.run()
-        return check.report()
+        run = _Check(artanis, budget, show_values)
+        run.run()
+        return run.report()
 
 
 class _BudgetSpent(Exception):
@@ -163,7 +163,6 @@ class _Operation:
     method: str
     path: str
     declared: Mapping[str, Any]
-    parameters: list[Mapping[str, Any]]
     note: str = ""
     used: Counter[int] = attrs.field(factory=Counter)  # statuses of proper uses
     misused: Counter[int] = attrs.field(factory=Counter)
@@ -210,7 +209,7 @@ class _Check:
                     continue
                 parameters = [*item.get("parameters", ()), *declared.get("parameters", ())]
                 parameters = [resolve(parameter, self._document) for parameter in parameters]
-                operation = _Operation(declared["operationId"], method.upper(), path, declared, parameters)
+                operation = _Operation(declared["operationId"], method.upper(), path, declared)
                 needed = [each["name"] for each in parameters if each.get("required") and each["in"] != "path"]
                 if method != "get":
                     operation.note = "it does not only read"
@@ -218,9 +217,8 @@ class _Check:
                     operation.note = f"what to send is not known: {', '.join(needed) or path}"
                 yield operation
 
-    def _new_schema(self, operation_id: str, status: str, media_type: str) -> Schema:
-        [declared] = [each.declared for each in self._operations if each.id == operation_id]
-        response = resolve(declared["responses"][status], self._document)
+    def _new_schema(self, operation: _Operation, status: str, media_type: str) -> Schema:
+        response = resolve(operation.declared["responses"][status], self._document)
         return Schema(response["content"][media_type].get("schema", {}), self._document)
 
     def run(self) -> None:
@@ -317,7 +315,7 @@ class _Check:
         if isinstance(body, _Unparsed):
             return [Drift("not JSON", "$", "", "text", body)]
         try:
-            return list(self._schema(operation.id, code, media_type).drifts(body))
+            return list(self._schema(operation, code, media_type).drifts(body))
         except RecursionError:
             return [Drift("not JSON", "$", "", "too deep nesting", None)]
 
@@ -406,5 +404,5 @@ def _form(value: Any) -> str:
         return f"{json_type(value)} of {len(value)}"
     text = str(value)
     if len(text) > 30:
-        return f"{json_type(value)} of {len(text)} characters"
+        return f"{'text' if isinstance(value, _Unparsed) else json_type(value)} of {len(text)} characters"
     return "".join("0" if char.isdigit() else "a" if char.isalpha() else char for char in text)

@@ -12,16 +12,8 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
-from .._call import are_dates  # what `call` takes for a date-time, this does too
+from .._call import JSON_NAMES, are_dates  # what `call` takes for a date-time, this does too
 
-_JSON_TYPES: dict[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-}
 ROOT = "$"
 _ALL_TYPES = ("object", "array", "string", "number", "boolean", "null")
 
@@ -40,7 +32,7 @@ class Drift(NamedTuple):
 
 def json_type(value: object) -> str:
     """The name that JSON Schema has for the type of a parsed value."""
-    return _JSON_TYPES.get(value.__class__, "object")
+    return JSON_NAMES[value.__class__]
 
 
 class Schema:
