@@ -160,7 +160,7 @@ async def fetch(url: str, timeout: float) -> str | None:
     except TimeoutError as error:
         raise Stop(5, f"{target}: no whole answer within {timeout:g} s.") from error
     # From OSError on: what the proxy and the certificates of the environment can be wrong with.
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError, ExceptionGroup) as error:
         raise Stop(5, f"{target} cannot be read: {str(error) or type(error).__name__}") from error
     raise Stop(5, f"{url} redirects again and again.")
 

@@ -352,9 +352,9 @@ def test_no_credentials(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.pages["/rest-api/traces.md"] = Answer(302, b"", {"location": "/too.md", "set-cookie": "session=1; Path=/"})
     assert site.run("--accept")[0] == 0
     assert {"/moved.md", "/too.md"} <= {request.path for request in site.server.requests}
-    sent = [header for request in site.server.requests for header in request.headers.items()]
-    assert {name for name, _ in sent}.isdisjoint({"authorization", "cookie", "x-api-key", "x-org-slug"})
-    assert not any(secret in value for _, value in sent for secret in ("some", "a-key-of-no-value", "my-org"))
+    sent = {name for request in site.server.requests for name in request.headers}
+    of_tracing = {"baggage", "sentry-trace", "traceparent"}  # by libraries that other tests set up in this process
+    assert sent - of_tracing == {"host", "accept", "accept-encoding", "connection", "user-agent"}
     assert "some" not in site.fingerprints.read_text(encoding="utf-8")
 
 
@@ -428,7 +428,13 @@ def test_a_record_that_cannot_be_written(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("HTTP_PROXY", "socks5://127.0.0.1:9"), ("HTTP_PROXY", "x://y"), ("SSL_CERT_FILE", "/none")]
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "socks5://127.0.0.1:9"),
+        ("HTTP_PROXY", "x://y"),
+        ("HTTP_PROXY", "http://127.0.0.1:99999"),
+        ("SSL_CERT_FILE", "/none"),
+    ],
 )
 def test_an_environment_of_no_use(site: Site, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """A proxy or a certificate file that cannot be used is said in a sentence."""
