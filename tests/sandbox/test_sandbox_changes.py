@@ -294,11 +294,13 @@ def test_many_threads(api: Api) -> None:
     barrier = threading.Barrier(4)
 
     def change(number: int) -> list[str]:
+        added: list[str] = []
         barrier.wait()
         for trace_id in before[number::4]:
             api.sandbox.delete_trace(trace_id)
             api.sandbox.add_version(prompt, trace_id)
-        return [api.sandbox.add_trace() for _ in range(10)]
+            added.append(api.sandbox.add_trace())
+        return added
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -162,7 +162,7 @@ class Sandbox:
 
     @property
     def status(self) -> int | None:
-        """Status, from 400 to 599, that every request is answered with, whatever it asks for; None for none."""
+        """Status, from 400 to 599, that every request is answered with; None, as at first, for the right answers."""
         return self._app.status
 
     @status.setter

@@ -1,4 +1,4 @@
-"""The API itself, as an ASGI application: authentication, the six operations, and the faults to inject."""
+"""The API itself, as an ASGI application: authentication, the six operations, and what is to go wrong."""
 
 import asyncio
 import contextlib

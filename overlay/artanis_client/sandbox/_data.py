@@ -129,7 +129,7 @@ class Project:
         What was approved before is approved again: it is the same.
         """
         index = self._trace_index[trace_id]
-        trace = self.detail("traces", trace_id) or {}
+        trace = self._details["traces"].get(trace_id) or self._trace_detail(index)
         ids = {span["stepId"]: span["id"] for span in trace["spans"]}
         if step not in {None, *ids}:
             raise KeyError(f"there is no step {step!r} in the trace, only {', '.join(ids)}")
