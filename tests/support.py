@@ -17,6 +17,7 @@ import anyio
 import attrs
 
 from artanis_client import Artanis, AsyncArtanis
+from artanis_client.sandbox import Sandbox
 
 KEY = "test-key-of-no-value"
 
@@ -186,7 +187,7 @@ class Both:
 
     kinds: ClassVar = ["sync", "asyncio", "trio"]
 
-    def __init__(self, kind: str, server: Server) -> None:
+    def __init__(self, kind: str, server: Server | Sandbox) -> None:
         self.kind = kind
         self.server = server
         self.is_async = kind != "sync"

@@ -27,6 +27,7 @@ from ._errors import (
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._bulk import Progress
     from ._evaluation import (
         EvaluationExample,
         Outcome,
@@ -54,6 +55,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "PermissionDeniedError",
+    "Progress",
     "RateLimitError",
     "Scorecard",
     "ScorecardRow",
@@ -73,6 +75,7 @@ __all__ = [
 _ROOMS = {
     "EvaluationExample": "_evaluation",
     "Outcome": "_evaluation",
+    "Progress": "_bulk",
     "Scorecard": "_evaluation",
     "ScorecardRow": "_evaluation",
     "ScorecardWeek": "_evaluation",

@@ -26,7 +26,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import unquote
@@ -52,8 +51,10 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+NetworkError = httpx.NetworkError
 Response = httpx.Response
 Timeout = httpx.Timeout
+TransportError = httpx.TransportError
 
 DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
 MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
@@ -94,6 +95,31 @@ class _Response(httpx.Response):
         return value
 
 
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: Response) -> None:
+        pass
+
+
+class _Cookieless:
+    """A browser session that the server offers would stick to the client; and looking for one takes 20 µs a call."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NoCookies()
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        pass
+
+
+class _Client(_Cookieless, httpx.Client):
+    pass
+
+
+class _AsyncClient(_Cookieless, httpx.AsyncClient):
+    pass
+
+
 class _Slots:
     """A semaphore made of a queue in C; an interrupt inside threading's own leaves it locked for good."""
 
@@ -117,7 +143,7 @@ class _Place(NamedTuple):
     key_lock: Any
 
 
-class _Shared:
+class _Shared(_Cookieless):
     """Everything of `Http` and `AsyncHttp` that does not wait."""
 
     _new_client: Callable[..., Any]
@@ -125,10 +151,11 @@ class _Shared:
     def _prepare(
         self, credentials: Credentials, arguments: dict[str, Any], max_retries: int, max_connections: int
     ) -> None:
-        self.max_retries = _whole("max_retries", max_retries, at_least=0)
-        self._max_connections = _whole("max_connections", max_connections, at_least=1)
+        self.max_retries = whole("max_retries", max_retries, at_least=0)
+        self.max_connections = whole("max_connections", max_connections, at_least=1)
         self._credentials = credentials
         self._origin = _origin(arguments["base_url"])
+        self._base = str(arguments["base_url"]).rstrip("/")
         self._arguments = arguments
         self._root = self
         self._closed = False
@@ -139,8 +166,12 @@ class _Shared:
         """The same connections with other options. Closing it closes nothing."""
         view: Any = copy.copy(self)
         view.timeout = _checked_timeout(timeout)
-        view.max_retries = _whole("max_retries", max_retries, at_least=0)
+        view.max_retries = whole("max_retries", max_retries, at_least=0)
         return cast(Self, view)
+
+    def _absolute(self, url: Any) -> Any:
+        # httpx would parse the path, and then base URL and path together.
+        return self._base + url if isinstance(url, str) and url.startswith("/") else url
 
     def _admit(self, request: httpx.Request) -> None:
         self._refuse_closed()
@@ -171,6 +202,21 @@ class _Shared:
             client = self._new_client(**self._arguments)
         # No lock: a thread that a forked process does not have could be holding it.
         return places.setdefault(here, _Place(client, *self._locks()))
+
+    def another_client(self, transport: Callable[[ssl.SSLContext], Any] | None = None) -> Any:
+        """An httpx client with connections of its own, of another transport where proxies and HTTP/2 allow that.
+
+        None where it cannot be, or where the user's arguments say which connections to use.
+        """
+        chosen = self._arguments.get("transport") or self._arguments.get("mounts")
+        if chosen or self._arguments["limits"].max_connections is not None:
+            return None
+        client: Any = self._new_client(**self._arguments)
+        if transport is None:
+            return client
+        if client._mounts or self._arguments.get("http2"):
+            return None
+        return self._new_client(**self._arguments, transport=transport(self._arguments["verify"]))
 
     def _locks(self) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -277,7 +323,7 @@ class _Shared:
 class Http(_Shared, httpx.Client):
     """The httpx client under `Artanis`."""
 
-    _new_client = httpx.Client
+    _new_client = _Client
 
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
@@ -290,7 +336,10 @@ class Http(_Shared, httpx.Client):
         self._place(os.getpid())
 
     def _locks(self) -> tuple[Any, Any]:
-        return _Slots(self._max_connections), threading.Lock()
+        return _Slots(self.max_connections), threading.Lock()
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -307,7 +356,7 @@ class Http(_Shared, httpx.Client):
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Refuses what can be no id; httpx has normalised `..` away by the time of `send()`."""
-        return _built(super().build_request, method, url, arguments)
+        return _built(super().build_request, method, self._absolute(url), arguments)
 
     def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Send a request, again where that may help; returns a 2xx response.
@@ -325,7 +374,7 @@ class Http(_Shared, httpx.Client):
             first = error
         from tenacity import Retrying
 
-        for attempt in Retrying(**self._retry_policy(request)):
+        for attempt in Retrying(**self._retry_policy(request), sleep=self._sleep):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     return self._attempt(request, stream)
@@ -388,7 +437,7 @@ class Http(_Shared, httpx.Client):
 class AsyncHttp(_Shared, httpx.AsyncClient):
     """The httpx client under `AsyncArtanis`."""
 
-    _new_client = httpx.AsyncClient
+    _new_client = _AsyncClient
 
     def __init__(
         self, credentials: Credentials, timeout: Any, max_retries: int, max_connections: int, httpx_args: dict[str, Any]
@@ -400,7 +449,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
         self._prepare(credentials, arguments, max_retries, max_connections)
 
     def _locks(self) -> tuple[Any, Any]:
-        return anyio.Semaphore(self._max_connections, fast_acquire=True), anyio.Lock()
+        return anyio.Semaphore(self.max_connections, fast_acquire=True), anyio.Lock()
 
     def _forget_ended(self) -> None:
         for pid, loop in list(self._root._places):
@@ -422,7 +471,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
         """Like `Http.build_request`."""
-        return _built(super().build_request, method, url, arguments)
+        return _built(super().build_request, method, self._absolute(url), arguments)
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> Response:
         """Like `Http.send`."""
@@ -667,7 +716,7 @@ def _checked_timeout(timeout: Any) -> Timeout:
     return Timeout(**seconds, pool=None)
 
 
-def _whole(name: str, value: Any, at_least: int) -> int:
+def whole(name: str, value: Any, at_least: int) -> int:
     if type(value) is not int or value < at_least:
         raise ValueError(f"{name} must be a whole number from {at_least}, not {value!r}.")
     return value
@@ -706,8 +755,6 @@ def _httpx_arguments(
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=max_connections),
         **httpx_args,
         "base_url": base_url,
-        # A browser session that the server offers would stick to the client.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "headers": {
             "user-agent": USER_AGENT,
             "accept": "application/json",
@@ -719,9 +766,14 @@ def _httpx_arguments(
     if httpx_args.get("http2"):
         for name in ("hpack.hpack", "hpack.table"):
             logging.getLogger(name).addFilter(_is_no_header)
-    if not httpx_args.keys() & {"verify", "cert", "http2"}:
+    trust_env = httpx_args.get("trust_env", True)
+    if httpx_args.keys() & {"verify", "cert", "http2"}:
+        # Made once, for all the clients that these arguments make.
+        settings = arguments.pop("verify", True), arguments.pop("cert", None)
+        arguments["verify"] = httpx.create_ssl_context(*settings, trust_env=trust_env)
+    else:
         tls_variables = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
-        arguments["verify"] = _shared_ssl_context(httpx_args.get("trust_env", True), *tls_variables)
+        arguments["verify"] = _shared_ssl_context(trust_env, *tls_variables)
     return arguments
 
 

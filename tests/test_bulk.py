@@ -1,0 +1,735 @@
+"""`client.traces.iter`: every trace in the list's order, several at a time, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import gzip
+import json
+import logging
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import trustme
+
+from artanis_client import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APITimeoutError,
+    Artanis,
+    ArtanisError,
+    AsyncArtanis,
+    AuthenticationError,
+    InternalServerError,
+    NotFoundError,
+    Progress,
+    models,
+)
+from artanis_client.sandbox import Sandbox
+from support import KEY, Answer, Both, Request, Server, span, trace, unmeasured
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(traces=60) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=Both.kinds)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def read_all(kind: str, **arguments: Any) -> Callable[[Any], Any]:
+    """An action that returns every trace."""
+
+    async def aread(client: Any) -> list[models.TraceDetail]:
+        return [detail async for detail in client.traces.iter(**arguments)]
+
+    return aread if kind != "sync" else lambda client: list(client.traces.iter(**arguments))
+
+
+def read_some(kind: str, count: int, **arguments: Any) -> Callable[[Any], Any]:
+    """An action that leaves the loop after some traces."""
+
+    def read(client: Any) -> list[str]:
+        found = []
+        for detail in client.traces.iter(**arguments):
+            found.append(detail.id)
+            if len(found) == count:
+                break
+        return found
+
+    async def aread(client: Any) -> list[str]:
+        found = []
+        async for detail in client.traces.iter(**arguments):
+            found.append(detail.id)
+            if len(found) == count:
+                break
+        await until(lambda: not left_behind())
+        return found
+
+    return read if kind == "sync" else aread
+
+
+def left_behind() -> list[str]:
+    """Threads and tasks that read traces."""
+    tasks: list[str] = []
+    with contextlib.suppress(RuntimeError):
+        tasks = [repr(task) for task in asyncio.all_tasks() if "_bulk" in repr(task)]
+    return tasks + [thread.name for thread in threading.enumerate() if thread.name == "artanis"]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    with anyio.fail_after(5):
+        while not true():
+            await anyio.sleep(0.005)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def ids(count: int) -> list[str]:
+    return [f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}" for n in range(count)]
+
+
+def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> list[str]:
+    """Make a server have traces; `answer` may say something else for the id of one."""
+
+    def handle(request: Request) -> Answer:
+        if request.path.startswith("/api/traces?"):
+            return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
+        trace_id = request.path.rpartition("/")[2]
+        body = {**trace(id=trace_id), "spans": [span()], "feedback": []}
+        return answer(trace_id) or Answer(body=body)
+
+    server.answers = [handle]
+    return ids(count)
+
+
+# Order and completeness
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 16, 100])
+def test_order(sandbox: Sandbox, kind: str, concurrency: int) -> None:
+    """What comes out is what `get` returns for each trace of the list, in its order."""
+    with Artanis(**sandbox.credentials) as client:
+        expected = [client.traces.get(listed.id) for listed in client.traces.list()]
+    assert Both(kind, sandbox).run(read_all(kind, concurrency=concurrency)) == expected
+    assert len(expected) == 60
+
+
+def test_period(sandbox: Sandbox, kind: str) -> None:
+    """`since` and `until` choose as they do for `list`."""
+    with Artanis(**sandbox.credentials) as client:
+        expected = [listed.id for listed in client.traces.list(since="2026-04-01", until="2026-04-20")]
+    found = Both(kind, sandbox).run(read_all(kind, since="2026-04-01", until="2026-04-20"))
+    assert [detail.id for detail in found] == expected
+    assert 0 < len(expected) < 60
+
+
+def test_another_project(server: Server, kind: str) -> None:
+    """A project in the call replaces the client's."""
+    serve(server, 2)
+    assert len(Both(kind, server).run(read_all(kind, project_id="other"))) == 2
+    assert server.requests[0].path == "/api/traces?projectId=other"
+
+
+def test_empty_project(server: Server, kind: str) -> None:
+    """A project without traces costs one request."""
+    serve(server, 0)
+    assert Both(kind, server).run(read_all(kind)) == []
+    assert len(server.requests) == 1
+
+
+def test_answers_out_of_order(server: Server, kind: str) -> None:
+    """An answer that takes long holds up what comes after it in the list, and no request."""
+    later = threading.Event()
+
+    def answer(trace_id: str) -> Answer | None:
+        if trace_id == expected[0]:
+            return Answer(body={**trace(id=trace_id), "spans": [], "feedback": []}, hold=later)
+        if trace_id == expected[7]:
+            later.set()
+        return None
+
+    expected = serve(server, 12, answer)
+    found = Both(kind, server).run(read_all(kind, concurrency=4))
+    assert [detail.id for detail in found] == expected
+
+
+def test_requests_in_flight(server: Server, kind: str) -> None:
+    """As many requests are in flight as asked for, and no more."""
+    barrier = threading.Barrier(4)
+
+    def answer(_: str) -> None:
+        barrier.wait(5)
+
+    serve(server, 20, answer)
+    assert len(Both(kind, server).run(read_all(kind, concurrency=4))) == 20
+    assert server.most_in_flight == 4
+
+
+def test_the_limit_of_the_client(server: Server, kind: str) -> None:
+    """`max_connections` bounds a loop that asks for more, too."""
+    serve(server, 20)
+    assert len(Both(kind, server).run(read_all(kind, concurrency=16), max_connections=2)) == 20
+    assert server.most_in_flight <= 2
+
+
+def test_window(server: Server, kind: str) -> None:
+    """While the consumer thinks, no more than a bounded number of traces is read ahead of it."""
+    serve(server, 100)
+
+    def look(client: Any) -> None:
+        iterator = client.traces.iter(concurrency=3)
+        next(iterator)
+        wait_until(lambda: len(server.requests) == 1 + 6)
+        time.sleep(0.05)
+        assert len(server.requests) == 1 + 6
+        iterator.close()
+
+    async def alook(client: Any) -> None:
+        iterator = client.traces.iter(concurrency=3)
+        await anext(iterator)
+        await until(lambda: len(server.requests) == 1 + 6)
+        await anyio.sleep(0.05)
+        assert len(server.requests) == 1 + 6
+        await iterator.aclose()
+
+    Both(kind, server).run(look if kind == "sync" else alook)
+
+
+def test_memory(server: Server, kind: str) -> None:
+    """What is held does not grow with the number of traces."""
+    serve(server, 150)
+    gc.collect()  # of what other tests have left
+
+    def count() -> int:
+        return sum(isinstance(item, models.TraceDetail) for item in gc.get_objects())
+
+    def look(client: Any) -> int:
+        return max(count() for number, _ in enumerate(client.traces.iter(concurrency=4)) if number % 10 == 0)
+
+    async def alook(client: Any) -> int:
+        number = most = 0
+        async for _ in client.traces.iter(concurrency=4):
+            number += 1
+            most = max(most, count()) if number % 10 == 0 else most
+        return most
+
+    most = Both(kind, server).run(look if kind == "sync" else alook)
+    assert 1 <= most <= 2 * 4 + 2
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (Answer(404, {"error": "Not found"}), NotFoundError),
+        (Answer(200, {"id": "x"}), APIResponseValidationError),
+        (Answer(200, b"<html>"), APIResponseValidationError),
+    ],
+)
+def test_a_trace_that_cannot_be_read(
+    server: Server, kind: str, broken: Answer, error: type[ArtanisError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is raised in its turn, or left out, logged and reported with its cause."""
+    expected = serve(server, 10, lambda trace_id: broken if trace_id == ids(10)[4] else None)
+    both = Both(kind, server)
+    told: list[Progress] = []
+    with pytest.raises(error):
+        both.run(read_all(kind, on_progress=told.append))
+    assert [progress.trace_id for progress in told] == expected[:4]
+
+    told.clear()
+    with caplog.at_level(logging.WARNING, "artanis_client"):
+        found = both.run(read_all(kind, on_error="skip", on_progress=told.append))
+    assert [detail.id for detail in found] == expected[:4] + expected[5:]
+    [record] = caplog.records
+    assert expected[4] in record.message
+    assert [(progress.done, progress.total, progress.skipped) for progress in told] == [
+        (n + 1, 10, int(n >= 4)) for n in range(10)
+    ]
+    assert [type(progress.error) for progress in told if progress.error] == [error]
+    assert not left_behind()
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (500, InternalServerError)])
+def test_what_is_wrong_with_all_of_them(server: Server, kind: str, status: int, error: type[ArtanisError]) -> None:
+    """Only what is wrong with one trace is skipped."""
+    serve(server, 10, lambda _: Answer(status))
+    with pytest.raises(error):
+        Both(kind, server).run(read_all(kind, on_error="skip"), max_retries=0)
+    assert not left_behind()
+
+
+def test_the_list_cannot_be_read(server: Server, kind: str) -> None:
+    """That is raised in the loop, also when traces may be skipped."""
+    server.answer(404, {"error": "Not found"})
+    with pytest.raises(NotFoundError):
+        Both(kind, server).run(read_all(kind, on_error="skip"))
+
+
+def test_faults(kind: str) -> None:
+    """Where one request in twenty fails in passing, nothing is lost."""
+    with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
+        found = Both(kind, sandbox).run(read_all(kind), max_retries=6)
+        assert sandbox.request_count > 81
+    assert len({detail.id for detail in found}) == 80
+
+
+def test_deleted_since_the_list(kind: str) -> None:
+    """A trace that the list still shows can be skipped."""
+    with Sandbox(traces=20) as sandbox, Artanis(**sandbox.credentials) as client:
+        expected = [listed.id for listed in client.traces.list()]
+        sandbox.delete_trace(expected[5], listed=True)
+        found = Both(kind, sandbox).run(read_all(kind, on_error="skip"))
+    assert [detail.id for detail in found] == expected[:5] + expected[6:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"concurrency": 0}, ValueError, "concurrency must be a whole number from 1, not 0"),
+        ({"concurrency": 2.0}, ValueError, "concurrency"),
+        ({"on_error": "ignore"}, ValueError, 'on_error must be "raise" or "skip"'),
+        ({"on_progress": "x"}, TypeError, "on_progress must be a plain function"),
+        ({"on_progress": anyio.sleep}, TypeError, "on_progress must be a plain function"),
+        ({"since": "soon"}, ValueError, "since must be ISO 8601"),
+        ({"project_slug": "a", "project_id": "b"}, ValueError, "project"),
+    ],
+)
+def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
+    """What is wrong with an argument is said before the loop begins."""
+    with pytest.raises(error, match=text):
+        both.run(lambda client: client.traces.iter(**arguments))
+    assert not both.server.requests
+
+
+# Stopping early
+
+
+def hang_after(server: Server, count: int, answer: Answer | None = None) -> threading.Event:
+    """Let only some of 40 traces be answered, and the others wait for the event or get this answer."""
+    held = threading.Event()
+    serve(server, 40, lambda trace_id: None if trace_id in ids(count) else answer or Answer(hold=held))
+    return held
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
+def test_break(server: Server, kind: str) -> None:
+    """Leaving the loop while answers are awaited ends all threads, tasks and connections, and soon."""
+    held = hang_after(server, 3)
+    before = open_files()
+    assert Both(kind, server).run(read_some(kind, 3)) == ids(3)
+    wait_until(lambda: not left_behind())
+    held.set()  # so that the server looks at its ends of the connections
+    wait_until(lambda: open_files() <= before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
+def test_break_over_tls(kind: str) -> None:
+    """The same where the connections are encrypted."""
+    authority = trustme.CA()
+    server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    authority.configure_trust(client_side)
+    server = Server()
+    try:
+        server.http.socket = server_side.wrap_socket(server.http.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
+        held = hang_after(server, 3)
+        before = open_files()
+        read = read_some(kind, 3)
+        assert Both(kind, server).run(read, httpx_args={"verify": client_side}) == ids(3)
+        wait_until(lambda: not left_behind())
+        held.set()
+        wait_until(lambda: open_files() <= before)
+    finally:
+        server.close()
+
+
+def test_break_while_waiting_to_retry(server: Server, kind: str) -> None:
+    """Nobody waits for the end of a pause that the server has asked for."""
+    hang_after(server, 2, Answer(503, headers={"retry-after": "50"}))
+    assert Both(kind, server).run(read_some(kind, 2)) == ids(2)
+    wait_until(lambda: not left_behind())
+
+
+def test_exception_in_the_loop(server: Server, kind: str) -> None:
+    """It comes out of the loop, and ends it."""
+    hang_after(server, 3)
+
+    async def main(client: Any) -> None:
+        async for _ in client.traces.iter():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Both(kind, server).run(main if kind != "sync" else lambda client: [1 / 0 for _ in client.traces.iter()])
+    wait_until(lambda: not left_behind())
+
+
+def test_exception_in_on_progress(server: Server, kind: str) -> None:
+    """It comes out of the loop, and ends it."""
+    hang_after(server, 3)
+
+    def fail(_: Progress) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Both(kind, server).run(read_all(kind, on_progress=fail))
+    wait_until(lambda: not left_behind())
+
+
+def test_close(server: Server, kind: str) -> None:
+    """A loop that is kept ends when it is closed, and has no more traces then."""
+    hang_after(server, 3)
+
+    def main(client: Any) -> None:
+        iterator = client.traces.iter()
+        assert next(iterator).id == ids(1)[0]
+        iterator.close()
+        assert not left_behind()
+        assert list(iterator) == []
+
+    async def amain(client: Any) -> None:
+        iterator = client.traces.iter()
+        assert (await anext(iterator)).id == ids(1)[0]
+        await iterator.aclose()
+        assert not left_behind()
+        assert [detail async for detail in iterator] == []
+        await iterator.aclose()
+
+    Both(kind, server).run(main if kind == "sync" else amain)
+
+
+def test_a_loop_that_never_began(server: Server, kind: str) -> None:
+    """It asks for nothing."""
+    serve(server, 3)
+    Both(kind, server).run(lambda client: client.traces.iter() and None)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_cancelled(server: Server, backend: str) -> None:
+    """A cancelled loop leaves nothing behind, and goes on with the trace that was next if it is asked for."""
+    held = hang_after(server, 3)
+
+    async def main(client: Any) -> list[str]:
+        iterator = client.traces.iter(concurrency=4)
+        found = []
+        with anyio.move_on_after(0.2) as scope:
+            async for detail in iterator:
+                found.append(detail.id)
+        assert scope.cancelled_caught
+        assert found == ids(3)
+        assert not left_behind()
+        serve(server, 40)
+        held.set()
+        return found + [detail.id async for detail in iterator]
+
+    assert Both(backend, server).run(main) == ids(40)
+
+
+def test_two_tasks_and_one_loop(server: Server) -> None:
+    """A second task that asks while another waits is told so, and harms nothing."""
+    held = hang_after(server, 0)
+
+    async def main() -> None:
+        async with AsyncArtanis(**server.credentials) as client:
+            iterator = client.traces.iter()
+            first = asyncio.ensure_future(anext(iterator))
+            await until(lambda: len(server.requests) > 1)
+            with pytest.raises(RuntimeError, match="Another task"):
+                await anext(iterator)
+            serve(server, 40)
+            held.set()
+            with contextlib.suppress(ArtanisError):  # the answer that was held is none
+                await first
+            await iterator.aclose()
+
+    asyncio.run(main())
+
+
+def test_the_client_is_closed(server: Server, kind: str) -> None:
+    """Closing the client in the middle is an error of the loop's, once what was read is used up."""
+    serve(server, 40)
+
+    def main(client: Any) -> None:
+        for _ in client.traces.iter(concurrency=2):
+            client.close()
+
+    async def amain(client: Any) -> None:
+        async for _ in client.traces.iter(concurrency=2):
+            await client.aclose()
+
+    with pytest.raises(ArtanisError, match="closed"):
+        Both(kind, server).run(main if kind == "sync" else amain)
+    wait_until(lambda: not left_behind())
+
+
+PROGRAM = """
+import asyncio, sys
+from artanis_client import Artanis, AsyncArtanis
+
+credentials = dict(api_key="k", org_slug="o", project_slug="p", base_url=sys.argv[1])
+
+def sync():
+    global kept
+    with Artanis(**credentials) as client:
+        kept = client.traces.iter()
+        for _ in kept:
+            print("read", flush=True)
+            if sys.argv[3] == "leave":
+                break
+
+async def main():
+    global kept
+    async with AsyncArtanis(**credentials) as client:
+        kept = client.traces.iter()
+        async for _ in kept:
+            print("read", flush=True)
+            if sys.argv[3] == "leave":
+                break
+
+if sys.argv[2] == "sync":
+    sync()
+elif sys.argv[2] == "asyncio":
+    asyncio.run(main())
+else:
+    import trio
+    trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("how", ["leave", "interrupt"])
+def test_the_end_of_the_process(server: Server, kind: str, how: str) -> None:
+    """A loop that still waits for answers holds up neither the exit of a program nor Ctrl-C."""
+    hang_after(server, 1)
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, server.url, kind, how]
+    with subprocess.Popen(command, env=unmeasured(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"read\n"
+        if how == "interrupt":
+            process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == (0 if how == "leave" else -signal.SIGINT)
+    assert errors == b"" if how == "leave" else errors.rstrip().endswith(b"KeyboardInterrupt")
+
+
+# Which connections
+
+
+def test_the_transport_of_the_user(kind: str) -> None:
+    """Traces are read through a transport that the user has brought."""
+    asked = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path == "/api/traces":
+            return httpx.Response(200, json={"traces": [trace(id=trace_id) for trace_id in ids(9)]})
+        body = {**trace(id=request.url.path.rpartition("/")[2]), "spans": [], "feedback": []}
+        return httpx.Response(200, json=body)
+
+    server = Server()
+    try:
+        found = Both(kind, server).run(read_all(kind), httpx_args={"transport": httpx.MockTransport(handle)})
+    finally:
+        server.close()
+    assert [detail.id for detail in found] == ids(9)
+    assert len(asked) == 10
+    assert not server.requests
+
+
+def test_the_proxy(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces are read through the proxy of the environment."""
+    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    serve(server, 9)
+
+    handle: Any = server.answers[0]
+
+    def handle_absolute(request: Request) -> Answer:
+        path = request.path.removeprefix("http://artanis.example")
+        assert path != request.path
+        answer: Answer = handle(Request("GET", path, {}, b"", 0))
+        return answer
+
+    server.answers = [handle_absolute]
+    found = Both(kind, server).run(read_all(kind), base_url="http://artanis.example", allow_http=True)
+    assert [detail.id for detail in found] == ids(9)
+
+
+def test_hooks_and_headers(server: Server, kind: str) -> None:
+    """The user's headers and hooks are in use, and the two headers of the API are on every request."""
+    serve(server, 5)
+    seen = []
+
+    async def ahook(response: httpx.Response) -> None:
+        seen.append(response.url.path)
+
+    hook = (lambda response: seen.append(response.url.path)) if kind == "sync" else ahook
+    options = {"headers": {"x-team": "red"}, "event_hooks": {"response": [hook]}}
+    Both(kind, server).run(read_all(kind), httpx_args=options)
+    assert len(seen) == 6
+    for request in server.requests:
+        assert (request.headers["x-api-key"], request.headers["x-org-slug"]) == (KEY, "my-org")
+        assert request.headers["x-team"] == "red"
+
+
+def test_connections_are_kept(server: Server, kind: str) -> None:
+    """Each request in flight has one connection for as long as the loop lasts."""
+    serve(server, 40)
+    Both(kind, server).run(read_all(kind, concurrency=4))
+    assert len({request.connection for request in server.requests[1:]}) == 4
+
+
+# The extra `fast`
+
+
+@pytest.fixture
+def fast(server: Server, monkeypatch: pytest.MonkeyPatch) -> Both:
+    """asyncio with aiohttp, however few the traces."""
+    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    return Both("asyncio", server)
+
+
+def test_fast_is_in_use(fast: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With aiohttp, requests are the same as without it."""
+    serve(server, 9)
+    assert [detail.id for detail in fast.run(read_all("asyncio"))] == ids(9)
+    ours = [sorted(request.headers) for request in server.requests[1:]]
+    monkeypatch.setattr("artanis_client._fast.Transport.handle_async_request", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fast.run(read_all("asyncio"))
+    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1000)
+    server.requests.clear()
+    fast.run(read_all("asyncio"))
+    assert ours == [sorted(request.headers) for request in server.requests[1:]]
+
+
+def test_without_the_extra(fast: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where aiohttp is not installed, httpx reads alone."""
+    serve(server, 9)
+    monkeypatch.delitem(sys.modules, "artanis_client._fast", raising=False)
+    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    assert [detail.id for detail in fast.run(read_all("asyncio"))] == ids(9)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(reset=True), APIConnectionError),
+        (Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"), APIConnectionError),
+        (Answer(raw=b"nonsense\r\n\r\n"), APIConnectionError),
+        (Answer(hold=threading.Event()), APITimeoutError),
+        (Answer(500), InternalServerError),
+        (Answer(404), NotFoundError),
+        (Answer(200, b"{}"), APIResponseValidationError),
+        (Answer(200, b"x", {"content-encoding": "gzip"}), APIResponseValidationError),
+    ],
+)
+def test_fast_errors(fast: Both, server: Server, answer: Answer, error: type[ArtanisError]) -> None:
+    """With aiohttp, what goes wrong has the same names as without it."""
+    serve(server, 3, lambda _: answer)
+    with pytest.raises(ArtanisError) as caught:
+        fast.run(read_all("asyncio"), max_retries=0, timeout=0.3)
+    assert type(caught.value) is error
+    assert KEY not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_fast_refused(fast: Both, server: Server) -> None:
+    """With aiohttp, a server that is gone since the list is a connection error."""
+
+    def close(_: str) -> Answer:
+        server.http.socket.close()
+        return Answer(reset=True)
+
+    serve(server, 3, close)
+    with pytest.raises(APIConnectionError):
+        fast.run(read_all("asyncio", concurrency=1), max_retries=1)
+
+
+def test_fast_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With aiohttp, what fails in passing is repeated."""
+    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
+        found = Both("asyncio", sandbox).run(read_all("asyncio", concurrency=32), max_retries=6, max_connections=32)
+    assert len({detail.id for detail in found}) == 80
+
+
+def test_fast_compressed(fast: Both, server: Server) -> None:
+    """With aiohttp, a compressed answer is read, and cookies are not kept."""
+
+    def answer(trace_id: str) -> Answer:
+        body = json.dumps({**trace(id=trace_id), "spans": [span()], "feedback": []}).encode()
+        return Answer(body=gzip.compress(body), headers={"content-encoding": "gzip", "set-cookie": "a=b"})
+
+    expected = serve(server, 9, answer)
+    assert [detail.id for detail in fast.run(read_all("asyncio", concurrency=2))] == expected
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_fast_tls(fast: Both, server: Server, trusted: bool) -> None:
+    """With aiohttp, certificates are checked as the client was told to."""
+    authority = trustme.CA()
+    server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    if trusted:
+        authority.configure_trust(client_side)
+    server.http.socket = server_side.wrap_socket(server.http.socket, server_side=True)
+    server.url = server.url.replace("http:", "https:")
+    expected = serve(server, 5)
+
+    async def main(client: Any) -> list[str]:
+        with contextlib.suppress(APIConnectionError):
+            await client.traces.list()
+        from artanis_client._bulk import AsyncDetails, Order
+
+        async def listed() -> Any:
+            return models.TraceList.from_dict({"traces": [trace(id=trace_id) for trace_id in expected]}).traces
+
+        return [detail.id async for detail in AsyncDetails(client.api, listed, Order(2, "raise", None))]
+
+    options = {"httpx_args": {"verify": client_side}, "max_retries": 0}
+    if trusted:
+        assert fast.run(main, **options) == expected
+    else:
+        with pytest.raises(APIConnectionError, match="certificate"):
+            fast.run(main, **options)
+
+
+def test_fast_break(fast: Both, server: Server) -> None:
+    """With aiohttp, leaving the loop closes the connections."""
+    held = hang_after(server, 3)
+    before = open_files()
+    assert fast.run(read_some("asyncio", 3)) == ids(3)
+    wait_until(lambda: not left_behind())
+    held.set()
+    wait_until(lambda: open_files() <= before)
