@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import anyio
 import attrs
@@ -189,7 +189,7 @@ class Both:
 
     def __init__(self, kind: str, server: Server | Sandbox) -> None:
         self.kind = kind
-        self.server = server
+        self.server = cast(Server, server)  # of a sandbox, only the credentials are asked for
         self.is_async = kind != "sync"
 
     def run(self, action: Callable[[Any], Any], **options: Any) -> Any:

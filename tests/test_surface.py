@@ -39,7 +39,7 @@ def test_names() -> None:
             *("APIStatusError", "BadRequestError", "AuthenticationError", "PermissionDeniedError", "NotFoundError"),
             *("RateLimitError", "InternalServerError", "UnexpectedRedirectError"),
             *("Outcome", "outcome", "EvaluationExample", "examples"),
-            "Progress",
+            *("Progress", "export", "aexport", "ExportReport", "Skipped"),
             *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
         ]
     )

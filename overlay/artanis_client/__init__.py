@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         outcome,
         scorecard,
     )
+    from ._export import ExportReport, Skipped, aexport, export
 
 __all__ = [
     "APIConnectionError",
@@ -51,6 +52,7 @@ __all__ = [
     "BadRequestError",
     "CredentialsError",
     "EvaluationExample",
+    "ExportReport",
     "InternalServerError",
     "NotFoundError",
     "Outcome",
@@ -60,11 +62,14 @@ __all__ = [
     "Scorecard",
     "ScorecardRow",
     "ScorecardWeek",
+    "Skipped",
     "UnexpectedRedirectError",
     "__version__",
     "acall",
+    "aexport",
     "call",
     "examples",
+    "export",
     "models",
     "outcome",
     "scorecard",
@@ -74,12 +79,16 @@ __all__ = [
 # programs need few of them and all have to start.
 _ROOMS = {
     "EvaluationExample": "_evaluation",
+    "ExportReport": "_export",
     "Outcome": "_evaluation",
     "Progress": "_bulk",
     "Scorecard": "_evaluation",
     "ScorecardRow": "_evaluation",
     "ScorecardWeek": "_evaluation",
+    "Skipped": "_export",
+    "aexport": "_export",
     "examples": "_evaluation",
+    "export": "_export",
     "outcome": "_evaluation",
     "scorecard": "_evaluation",
 }

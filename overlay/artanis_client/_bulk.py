@@ -77,6 +77,12 @@ class _Slot:
         return self.detail is not None or self.error is not None
 
 
+def plain_function(on_progress: Any) -> Callable[[Progress], object] | None:
+    if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
+        raise TypeError("on_progress must be a plain function.")
+    return cast("Callable[[Progress], object] | None", on_progress)
+
+
 class Order:
     """Which traces there are, which of them are in the window, and what comes of each."""
 
@@ -84,10 +90,8 @@ class Order:
         self._concurrency = whole("concurrency", concurrency, at_least=1)
         if on_error not in ("raise", "skip"):
             raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}.')
-        if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
-            raise TypeError("on_progress must be a plain function.")
         self._skips = on_error == "skip"
-        self._on_progress: Callable[[Progress], object] | None = on_progress
+        self._on_progress = plain_function(on_progress)
         self.total = 0
         self._ids: list[str] = []
         self._next = self._done = self._skipped = 0

@@ -121,7 +121,7 @@ class Traces(_Resource):
             ValueError: No project, here or in the client, or both kinds; a date that is none.
             ArtanisError: The call failed; `call` says in which ways.
         """
-        project, within = self._project(project_slug, project_id), _period(since, until)
+        project, within = self._project(project_slug, project_id), period(since, until)
         return within(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
     def get(self, trace_id: str) -> TraceDetail:
@@ -163,7 +163,7 @@ class Traces(_Resource):
         """
         from ._bulk import Order, details
 
-        project, within = self._project(project_slug, project_id), _period(since, until)
+        project, within = self._project(project_slug, project_id), period(since, until)
 
         def traces() -> builtins.list[Trace]:
             return within(call(list_traces.sync_detailed, client=self._api, **project).traces)
@@ -183,7 +183,7 @@ class AsyncTraces(_Resource):
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
-        project, within = self._project(project_slug, project_id), _period(since, until)
+        project, within = self._project(project_slug, project_id), period(since, until)
         return within((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
     async def get(self, trace_id: str) -> TraceDetail:
@@ -209,7 +209,7 @@ class AsyncTraces(_Resource):
         """
         from ._bulk import AsyncDetails, Order
 
-        project, within = self._project(project_slug, project_id), _period(since, until)
+        project, within = self._project(project_slug, project_id), period(since, until)
 
         async def traces() -> builtins.list[Trace]:
             return within((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
@@ -362,7 +362,7 @@ class AsyncArtanis(_Base):
         await self.aclose()
 
 
-def _period(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
+def period(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
     """What chooses the traces that were created between the start of `since` and the end of `until`."""
     if since is None and until is None:
         return lambda traces: traces

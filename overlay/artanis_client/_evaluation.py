@@ -172,7 +172,7 @@ def examples(
     Raises:
         ValueError: An outcome that there is none of.
     """
-    wanted = _outcomes(Outcome if outcomes is None else outcomes)
+    wanted = outcomes_of(Outcome if outcomes is None else outcomes)
     wanted_steps = {steps} if isinstance(steps, str) else set(steps or ())
     feedback: dict[str, list[str]] = {}
     for comment in sorted(trace.feedback, key=lambda comment: _utc(comment.created_at)):
@@ -200,7 +200,7 @@ def examples(
     return [example for example in made if example.outcome in wanted]
 
 
-def _outcomes(outcomes: Iterable[Outcome | str]) -> set[Outcome]:
+def outcomes_of(outcomes: Iterable[Outcome | str]) -> set[Outcome]:
     try:
         return {Outcome(value) for value in ([outcomes] if isinstance(outcomes, str) else outcomes)}
     except ValueError as error:

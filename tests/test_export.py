@@ -1,0 +1,583 @@
+"""`export` and `aexport`: files of evaluation examples, whole or not there, and nothing read twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from artanis_client import (
+    Artanis,
+    ArtanisError,
+    AsyncArtanis,
+    EvaluationExample,
+    ExportReport,
+    InternalServerError,
+    NotFoundError,
+    Outcome,
+    Progress,
+    aexport,
+    examples,
+    export,
+)
+from artanis_client.sandbox import Sandbox
+from support import KEY, Answer, Both, Request, Server, span, trace, unmeasured
+
+FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(traces=40) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=Both.kinds)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def run(kind: str, server: Any, path: Path, options: dict[str, Any] | None = None, **arguments: Any) -> ExportReport:
+    def action(client: Any) -> Any:
+        return (export if kind == "sync" else aexport)(client, path, **arguments)
+
+    report: ExportReport = Both(kind, server).run(action, **(options or {}))
+    return report
+
+
+def read_jsonl(path: Path) -> list[EvaluationExample]:
+    with path.open(encoding="utf-8") as file:
+        return [EvaluationExample.from_dict(json.loads(line)) for line in file]
+
+
+def read_csv(path: Path) -> list[EvaluationExample]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    for row in rows:
+        row |= {name: json.loads(row[name]) for name in FREE_JSON}
+        row |= {name: row[name] or None for name in ("prompt_version_id", "trace_status")}
+    return [EvaluationExample.from_dict(row) for row in rows]
+
+
+def expected(sandbox: Sandbox, **arguments: Any) -> list[EvaluationExample]:
+    with Artanis(**sandbox.credentials) as client:
+        details = [client.traces.get(listed.id) for listed in client.traces.list()]
+    return [made for detail in details for made in examples(detail, **arguments)]
+
+
+def ids(count: int) -> list[str]:
+    return [f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}" for n in range(count)]
+
+
+def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> None:
+    """Make a server have traces; `answer` may say something else for the id of one."""
+
+    def handle(request: Request) -> Answer:
+        if request.path.startswith("/api/traces?"):
+            return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
+        trace_id = request.path.rpartition("/")[2]
+        spans = [span(id=f"span-of-{trace_id}")]
+        return answer(trace_id) or Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})
+
+    server.answers = [handle]
+
+
+def asked(server: Server) -> list[str]:
+    """The ids of the traces that were asked for."""
+    return [request.path.rpartition("/")[2] for request in server.requests if "?" not in request.path]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"config"}
+
+
+# What is in the file
+
+
+@pytest.mark.parametrize(("suffix", "read"), [("jsonl", read_jsonl), ("csv", read_csv)])
+def test_every_example(sandbox: Sandbox, kind: str, tmp_path: Path, suffix: str, read: Any) -> None:
+    """All examples of all traces are in the file, in the order of the list."""
+    report = run(kind, sandbox, tmp_path / f"all.{suffix}")
+    made = read(tmp_path / f"all.{suffix}")
+    assert made == expected(sandbox)
+    assert (report.traces, report.read, report.examples, report.skipped) == (40, 40, len(made), ())
+    assert report.outcomes == {outcome: sum(one.outcome is outcome for one in made) for outcome in Outcome}
+    assert names(tmp_path) == {f"all.{suffix}", f"all.{suffix}.manifest.json"}
+
+
+def test_some_examples(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """`outcomes` and `steps` choose as they do for `examples`."""
+    path = tmp_path / "some.jsonl"
+    run(kind, sandbox, path, outcomes="corrected", steps=["tone", "classify"])
+    made = read_jsonl(path)
+    assert made == expected(sandbox, outcomes="corrected", steps=["tone", "classify"])
+    assert made
+
+
+def test_period(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """`since` and `until` choose traces, and only those are read."""
+    report = run(kind, sandbox, tmp_path / "april.jsonl", since="2026-04", until="2026-04-20")
+    made = read_jsonl(tmp_path / "april.jsonl")
+    assert {f"{one.trace_created_at:%Y-%m}" for one in made} == {"2026-04"}
+    assert 0 < report.read < 40
+
+
+def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
+    """A project without traces is an empty file, and a table is its heading."""
+    serve(server, 0)
+    assert run(kind, server, tmp_path / "none.jsonl").examples == 0
+    run(kind, server, tmp_path / "none.csv")
+    assert (tmp_path / "none.jsonl").read_bytes() == b""
+    assert (tmp_path / "none.csv").read_text().startswith("trace_id,span_id,step_id,")
+    assert len(names(tmp_path)) == 4
+
+
+def test_chat(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """Each reviewed span is a conversation: the prompt version's content, the input, and the approved output."""
+    path = tmp_path / "tune.jsonl"
+    run(kind, sandbox, path, format="chat")
+    with Artanis(**sandbox.credentials) as client:
+        histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
+    contents = {version.id: version.content for history in histories for version in history.versions}
+    wanted = expected(sandbox, outcomes=["accepted", "corrected"])
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(wanted)
+    for line, one in zip(lines, wanted, strict=True):
+        *system, user, assistant = line["messages"]
+        version = one.prompt_version_id
+        assert system == ([{"role": "system", "content": contents[version]}] if version else [])
+        assert (user["role"], assistant["role"]) == ("user", "assistant")
+        for message, value in ((user, one.input), (assistant, one.approved_output)):
+            assert message["content"] == value if isinstance(value, str) else json.loads(message["content"]) == value
+
+
+def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
+    """Spans whose prompt is gone are left out, and said to be."""
+    with Sandbox(traces=10) as sandbox, Artanis(**sandbox.credentials) as client:
+        [prompt] = [prompt for prompt in client.prompts.list() if prompt.step_id == "tone"]
+        gone = {version.id for version in client.prompts.get(prompt.id).versions}
+        sandbox.remove_prompt(prompt.id)
+        report = run(kind, sandbox, tmp_path / "tune.jsonl", format="chat")
+        lost = [one for one in expected(sandbox, outcomes=["accepted", "corrected"]) if one.prompt_version_id in gone]
+    assert lost
+    assert [(skipped.trace_id, skipped.span_id) for skipped in report.skipped] == [
+        (one.trace_id, one.span_id) for one in lost
+    ]
+    assert "no prompt version" in report.skipped[0].reason
+
+
+def test_manifest(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """The manifest says what was read, when, from where, and how many there are of each outcome."""
+    run(kind, sandbox, tmp_path / "a.jsonl", outcomes=["corrected"], since="2026-03")
+    manifest = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())
+    made = expected(sandbox, outcomes="corrected")
+    assert manifest["source"] == {
+        "base_url": sandbox.base_url,
+        "org_slug": sandbox.org_slug,
+        "project_slug": sandbox.project_slug,
+    }
+    assert (manifest["outcomes"], manifest["steps"], manifest["since"]) == (["corrected"], None, "2026-03")
+    assert manifest["counts"] == {"unreviewed": 0, "accepted": 0, "corrected": len(made)}
+    assert manifest["started_at"] <= manifest["finished_at"]
+    assert len(manifest["traces"]) == 40
+    assert sum(trace["bytes"] for trace in manifest["traces"]) == (tmp_path / "a.jsonl").stat().st_size
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=JSON, approved=JSON, comments=st.lists(st.text(), max_size=2), step=st.text(st.characters(codec="utf-8")))
+@example("a\nb\r\n\"c\", 'd' 🙂\u2028\x85\x00", {"a": [None, {"b": None}]}, ["x\ny"], "a,b\n")
+@example("\ud83d", ["\ude42", 2**53 + 1, -(2**80), 1e-320], ["\udc00"], '"')
+def test_there_and_back(
+    server: Server, tmp_path: Path, value: Any, approved: Any, comments: list[str], step: str
+) -> None:
+    """Whatever JSON a span holds comes back from each format, exactly."""
+    made = span(input=value, output=value, approvedOutput=approved, stepId=step, metadata={"x": value})
+    feedback = [
+        {"id": "f", "spanId": made["id"], "userId": "u", "content": text, "createdAt": made["createdAt"]}
+        for text in comments
+    ]
+    listed = trace()
+    details = Answer(body={**listed, "spans": [made], "feedback": feedback})
+    server.answers = [lambda request: Answer(body={"traces": [listed]}) if "?" in request.path else details]
+    with Artanis(**server.credentials) as client:
+        [wanted] = examples(client.traces.get(listed["id"]))
+        for suffix, read in (("jsonl", read_jsonl), ("csv", read_csv)):
+            export(client, tmp_path / f"one.{suffix}")
+            [found] = read(tmp_path / f"one.{suffix}")
+            assert (found.outcome, found.step_id) == (wanted.outcome, step)
+            assert json.dumps(found.to_dict()) == json.dumps(wanted.to_dict())
+    assert (tmp_path / "one.jsonl").read_text(encoding="utf-8").count("\n") == 1
+    assert len((tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "text"),
+    [
+        ("a.txt", {}, ValueError, "Unknown format 'txt': name the file .jsonl or .csv"),
+        ("a", {}, ValueError, "Unknown format ''"),
+        ("a.jsonl", {"format": "xml"}, ValueError, "Unknown format 'xml'"),
+        ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, "leave unreviewed out"),
+        ("a.jsonl", {"outcomes": ["wrong"]}, ValueError, "'wrong' is not a valid Outcome"),
+        ("a.jsonl", {"recheck": "some"}, ValueError, 'recheck must be "all" or "unreviewed"'),
+        ("a.jsonl", {"on_error": "ignore"}, ValueError, "on_error"),
+        ("a.jsonl", {"on_progress": anyio.sleep}, TypeError, "on_progress"),
+        ("a.jsonl", {"concurrency": 0}, ValueError, "concurrency"),
+        ("a.jsonl", {"since": "soon"}, ValueError, "since must be ISO 8601"),
+        ("a.jsonl", {"project_slug": "a", "project_id": "b"}, ValueError, "project"),
+        ("folder.jsonl", {}, IsADirectoryError, "needs the path of a file"),
+        ("missing/a.jsonl", {}, FileNotFoundError, "no such directory"),
+    ],
+)
+def test_arguments(
+    server: Server, kind: str, tmp_path: Path, name: str, arguments: Any, error: type[Exception], text: str
+) -> None:
+    """What is wrong is told before anything is read or written."""
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(error, match=text):
+        run(kind, server, tmp_path / name, **arguments)
+    assert not server.requests
+    assert names(tmp_path) == {"folder.jsonl"}
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_may_not_be_written(server: Server, kind: str, tmp_path: Path) -> None:
+    """That is told before anything is read."""
+    (tmp_path / "folder").mkdir(mode=0o500)
+    with pytest.raises(PermissionError):
+        run(kind, server, tmp_path / "folder" / "a.jsonl")
+    assert not server.requests
+
+
+LIMITED = """
+import resource, sys
+from artanis_client import Artanis, export
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+with Artanis(api_key="k", org_slug="my-org", project_slug="my-project", base_url=sys.argv[1]) as client:
+    export(client, sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are those of Unix")
+@pytest.mark.parametrize("limit", [10, 5000])
+def test_full_disk(server: Server, tmp_path: Path, limit: int) -> None:
+    """A disk that is full from the start is told before anything is read, and one that fills up loses nothing."""
+    serve(server, 40)
+    path = tmp_path / "a.jsonl"
+    path.write_text("old")
+    command = [sys.executable, "-c", LIMITED, server.url, str(path), str(limit)]
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=False)
+    assert "OSError: [Errno 27]" in done.stderr  # what a limit says in place of "No space left on device"
+    assert path.read_text() == "old"
+    if limit == 10:
+        assert not server.requests
+    else:
+        before = len(asked(server))
+        run("sync", server, path, resume=True)
+        assert len(asked(server)) < before + 40
+        run("sync", server, tmp_path / "b.jsonl")
+        assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+# Interrupted, and gone on with
+
+
+def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
+    """After a failure, the old file is whole, and the next run reads what is missing, to the same bytes."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("old")
+    serve(server, 30, lambda trace_id: Answer(500) if trace_id == ids(30)[20] else None)
+    with pytest.raises(InternalServerError):
+        run(kind, server, path, {"max_retries": 0})
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.partial"}
+    server.requests.clear()
+    serve(server, 30)
+    told: list[Progress] = []
+    report = run(kind, server, path, resume=True, on_progress=told.append)
+    assert asked(server) == ids(30)[20:] or sorted(asked(server)) == ids(30)[20:]
+    assert (report.traces, report.read, report.examples) == (30, 10, 30)
+    assert [progress.total for progress in told] == [10] * 10
+    run(kind, server, tmp_path / "b.jsonl")
+    assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_start_over(server: Server, kind: str, tmp_path: Path) -> None:
+    """Without `resume`, a partial file is of no account."""
+    serve(server, 5)
+    (tmp_path / "a.jsonl.partial").write_text("of another time\n")
+    assert run(kind, server, tmp_path / "a.jsonl").read == 5
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json"}
+
+
+def partial_of(server: Server, path: Path, count: int, **arguments: Any) -> Path:
+    """What an export leaves that fails after some traces."""
+    serve(server, count + 1, lambda trace_id: Answer(404, {}) if trace_id == ids(count + 1)[-1] else None)
+    with pytest.raises(NotFoundError):
+        run("sync", server, path, **arguments)
+    serve(server, count + 1)
+    return path.with_name(path.name + ".partial")
+
+
+def test_updated_since(server: Server, kind: str, tmp_path: Path) -> None:
+    """A trace that was updated since it was read is read again."""
+    partial = partial_of(server, tmp_path / "a.jsonl", 5)
+    text = partial.read_text()
+    assert text.count("2026-04-08T09:00:05+00:00") == 5
+    partial.write_text(text.replace("2026-04-08T09:00:05+00:00", "2026-04-08T09:00:04+00:00", 2))
+    assert run(kind, server, tmp_path / "a.jsonl", resume=True).read == 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "csv"}, {"project_slug": "other"}]
+)
+def test_resume_another_export(server: Server, kind: str, tmp_path: Path, arguments: Any) -> None:
+    """The partial file of another export is refused, with what differs, and kept."""
+    partial = partial_of(server, tmp_path / "a.jsonl", 5)
+    before = partial.read_bytes()
+    with pytest.raises(ValueError, match=r"is not of this export: (outcomes|steps|format|source) is .* resume=False"):
+        run(kind, server, tmp_path / "a.jsonl", resume=True, **arguments)
+    assert partial.read_bytes() == before
+
+
+def test_torn_journal(server: Server, tmp_path: Path) -> None:
+    """A partial file that ends anywhere is gone on with, as far as it is whole."""
+    partial = partial_of(server, tmp_path / "a.jsonl", 5)
+    content = partial.read_bytes()
+    run("sync", server, tmp_path / "whole.jsonl")
+    for end in range(0, len(content) + 1, 97):
+        partial.write_bytes(content[:end])
+        report = run("sync", server, tmp_path / "a.jsonl", resume=True)
+        assert report.read == 6 - max(0, content[:end].count(b"\n") - 1)
+        assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+PROGRAM = """
+import sys
+from artanis_client import Artanis, export
+with Artanis() as client:
+    export(client, sys.argv[1], resume=len(sys.argv) > 2, concurrency=4)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed that way there")
+@pytest.mark.parametrize("requests", [1, 2, 15, 39, 41])
+def test_killed(tmp_path: Path, requests: int) -> None:
+    """Killed at any moment, an export leaves the old file whole, and the next one goes on, to the same bytes."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("old")
+    command = [sys.executable, "-c", PROGRAM, str(path)]
+    with Sandbox(traces=40, latency=0.02) as sandbox:
+        environment = {**unmeasured(), **sandbox.environment}
+        with subprocess.Popen(command, env=environment) as process:
+            while sandbox.request_count < requests and process.poll() is None:
+                time.sleep(0.001)
+            process.kill()
+        killed = process.returncode == -signal.SIGKILL
+        assert path.read_text() == "old" or not killed or requests == 41
+        sandbox.latency = 0
+        before = sandbox.request_count
+        subprocess.run([*command, "resume"], env=environment, check=True)
+        assert sandbox.request_count - before <= 1 + 40 + 4 - max(0, requests - 2 * 4 - 4)  # four were in flight
+        run("sync", sandbox, tmp_path / "b.jsonl")
+    assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert not list(tmp_path.glob("*.partial")) + list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_killed_while_moving(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Stopped between the moves of file and manifest, nothing has to be read again."""
+    serve(server, 6)
+    path = tmp_path / "a.jsonl"
+    moved: list[Path] = []
+    replace = Path.replace
+
+    def stop(source: Path, target: Path) -> Path:
+        if len(moved) == step:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run("sync", server, path)
+    assert path.exists() == bool(step)
+    assert run("sync", server, path, resume=True).read == 0
+    assert len(read_jsonl(path)) == 6
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_cancelled(server: Server, backend: str, tmp_path: Path) -> None:
+    """A cancelled export can be gone on with, and has let go of the file."""
+    held = threading.Event()
+    serve(server, 20, lambda trace_id: Answer(hold=held) if trace_id == ids(20)[10] else None)
+    path = tmp_path / "a.jsonl"
+
+    async def main(client: Any) -> ExportReport:
+        with anyio.move_on_after(0.3) as scope:
+            await aexport(client, path)
+        assert scope.cancelled_caught
+        held.set()
+        serve(server, 20)
+        return await aexport(client, path, resume=True)
+
+    report: ExportReport = Both(backend, server).run(main)
+    assert (report.read, report.examples) == (10, 20)
+
+
+def test_two_at_once(server: Server, kind: str, tmp_path: Path) -> None:
+    """The second export to a path says so, and harms neither the first nor the file."""
+    held, path = threading.Event(), tmp_path / "a.jsonl"
+    path.write_text("old")
+
+    def answer(_: str) -> None:
+        held.wait(5)
+
+    serve(server, 6, answer)
+    first = threading.Thread(target=run, args=("sync", server, path))
+    first.start()
+    while not server.requests:
+        time.sleep(0.001)
+    with pytest.raises(ArtanisError, match="Another export is writing to"):
+        run(kind, server, path, resume=True)
+    assert path.read_text() == "old"
+    held.set()
+    first.join()
+    assert len(read_jsonl(path)) == 6
+    assert run(kind, server, path).examples == 6
+
+
+# Again
+
+
+def test_recheck(kind: str, tmp_path: Path) -> None:
+    """`recheck="unreviewed"` reads what is new or was not reviewed completely, to the bytes of a complete run."""
+    with Sandbox(traces=30) as sandbox, Artanis(**sandbox.credentials) as client:
+        path, whole = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+        assert run(kind, sandbox, path, recheck="unreviewed").read == 30
+        details = [client.traces.get(listed.id) for listed in client.traces.list()]
+        open_ = [one.id for one in details if any(made.outcome == "unreviewed" for made in examples(one))]
+        sandbox.review(open_[0], comment="late")
+        sandbox.delete_trace(next(one.id for one in details if one.id not in open_))
+        new = sandbox.add_trace()
+        before = sandbox.request_count
+        report = run(kind, sandbox, path, recheck="unreviewed")
+        assert {path.rpartition("/")[2] for _, path in sandbox.requests[before + 1 :]} == {new, *open_}
+        assert (report.traces, report.read) == (30, len(open_) + 1)
+        run(kind, sandbox, whole)
+        assert path.read_bytes() == whole.read_bytes()
+        assert run(kind, sandbox, path).read == 30
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "other", "damaged", "foreign"])
+def test_recheck_of_another_file(kind: str, tmp_path: Path, how: str) -> None:
+    """Where the old file is not what was written, or of other arguments, every trace is read."""
+    path, manifest = tmp_path / "a.csv", tmp_path / "a.csv.manifest.json"
+    with Sandbox(traces=12) as sandbox:
+        run(kind, sandbox, path)
+        good = path.read_bytes()
+        match how:
+            case "changed":
+                path.write_bytes(good.replace(b"completed", b"Completed", 1))
+            case "gone":
+                path.unlink()
+            case "damaged":
+                manifest.write_bytes(manifest.read_bytes()[:-40])
+            case "foreign":
+                manifest.write_text("[1]")
+        arguments: Any = {"steps": "tone"} if how == "other" else {}
+        report = run(kind, sandbox, path, recheck="unreviewed", **arguments)
+        assert report.read == 12
+        assert (path.read_bytes() == good) == (how != "other")
+
+
+# What goes wrong
+
+
+def test_skip(server: Server, kind: str, tmp_path: Path) -> None:
+    """A trace that cannot be read is left out on request, and named in report and manifest."""
+    serve(server, 6, lambda trace_id: Answer(404, {"error": "Not found"}) if trace_id == ids(6)[2] else None)
+    report = run(kind, server, tmp_path / "a.jsonl", on_error="skip")
+    [skipped] = report.skipped
+    assert (skipped.trace_id, skipped.span_id) == (ids(6)[2], None)
+    assert "404" in skipped.reason
+    assert [one.trace_id for one in read_jsonl(tmp_path / "a.jsonl")] == [*ids(6)[:2], *ids(6)[3:]]
+    manifest = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())
+    assert [entry["trace_id"] for entry in manifest["skipped"]] == [ids(6)[2]]
+
+
+def test_nothing_read(server: Server, kind: str, tmp_path: Path) -> None:
+    """A list that cannot be read leaves no file behind."""
+    server.answer(401, {"error": "Not authenticated"})
+    with pytest.raises(ArtanisError):
+        run(kind, server, tmp_path / "a.jsonl")
+    assert names(tmp_path) == set()
+
+
+def test_faults(kind: str, tmp_path: Path) -> None:
+    """Where one request in twenty fails in passing, the file is the same as without."""
+    with Sandbox(traces=60, seed=5) as sandbox:
+        run(kind, sandbox, tmp_path / "a.jsonl")
+        sandbox.fault_rate = 0.05
+        run(kind, sandbox, tmp_path / "b.jsonl", {"max_retries": 6})
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of Unix")
+def test_links_and_modes(server: Server, kind: str, tmp_path: Path) -> None:
+    """A link goes on leading to the file, which keeps its mode; the partial file is for its owner alone."""
+    (tmp_path / "data").mkdir()
+    real = tmp_path / "data" / "real.jsonl"
+    real.write_text("old")
+    real.chmod(0o640)
+    (tmp_path / "a.jsonl").symlink_to(real)
+    modes = []
+
+    def answer(_: str) -> None:
+        modes.append(real.with_name("real.jsonl.partial").stat().st_mode & 0o777)
+
+    serve(server, 3, answer)
+    run(kind, server, tmp_path / "a.jsonl")
+    assert (tmp_path / "a.jsonl").is_symlink()
+    assert len(read_jsonl(real)) == 3
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert set(modes) == {0o600}
+
+
+def test_no_key_in_any_file(server: Server, kind: str, tmp_path: Path) -> None:
+    """The key is in neither the file, nor the manifest, nor what an interrupted export leaves."""
+    partial = partial_of(server, tmp_path / "a.jsonl", 3)
+    assert KEY not in partial.read_text()
+    run(kind, server, tmp_path / "a.jsonl", resume=True)
+    assert not any(KEY in path.read_text() for path in tmp_path.glob("a.jsonl*"))
+
+
+def test_the_clients_match(server: Server, tmp_path: Path) -> None:
+    """An async client given to `export` is an error that says what it is for."""
+    with pytest.raises(TypeError, match="AsyncArtanis runs the asyncio functions"):
+        export(AsyncArtanis(**server.credentials), tmp_path / "a.jsonl")  # type: ignore[arg-type]
+    assert names(tmp_path) == set()
