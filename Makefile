@@ -7,7 +7,7 @@ BASE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit wheel-test docs-drift docs-drift-accept bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test docs-drift docs-drift-accept bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ generate: setup ## Make generated/ from openapi.yaml
 
 check-generated: setup ## Fail when generated/ is not what openapi.yaml gives
 	@$(BIN)/python scripts/generate.py --check
+
+slow: setup ## Run what takes minutes: 50,000 traces, read and exported
+	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q tests/test_slow.py $(PYTEST_ARGS)
 
 unit: setup ## Run the tests, with coverage of the overlay
 	$(BIN)/python -m pytest -q -n auto --cov $(PYTEST_ARGS)

@@ -16,8 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import aiohttp
 import httpx
 
 from artanis_client import Artanis, AsyncArtanis
@@ -154,6 +157,90 @@ def gathered() -> None:
               f"({min(rates):.0f}-{max(rates):.0f}){'':25}target >= 600")  # fmt: skip
 
 
+@contextmanager
+def plain_server(latency: float, traces: int) -> Iterator[dict[str, Any]]:
+    """The arguments of a client for a server that costs next to nothing."""
+    command = [sys.executable, str(Path(__file__).with_name("server.py")), str(latency), str(traces)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        try:
+            yield {"api_key": "k", "org_slug": "o", "project_slug": "p", "base_url": f"http://127.0.0.1:{port}"}
+        finally:
+            process.terminate()
+
+
+def bulk() -> None:
+    latency, count = 0.02, 2000
+
+    def sync(width: int) -> float:
+        with Artanis(**arguments, max_connections=width) as client:
+            return seconds(lambda: sum(1 for _ in client.traces.iter(concurrency=width)))
+
+    def asynchronous(width: int) -> float:
+        async def run() -> None:
+            async with AsyncArtanis(**arguments, max_connections=width) as client:
+                assert len([trace async for trace in client.traces.iter(concurrency=width)]) == count
+
+        return seconds(lambda: asyncio.run(run()))
+
+    def without_extra(width: int) -> float:
+        with patch("artanis_client._bulk.FAST_FROM", count + 1):
+            return asynchronous(width)
+
+    def raw(width: int) -> float:
+        """Nothing but aiohttp, which decodes nothing."""
+
+        async def run(ids: list[str]) -> None:
+            async def work() -> None:
+                while ids:
+                    async with session.get(f"{arguments['base_url']}/api/traces/{ids.pop()}") as response:
+                        await response.read()
+
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+                await asyncio.gather(*(work() for _ in range(width)))
+
+        with Artanis(**arguments) as client:
+            listed = [trace.id for trace in client.traces.list()]
+        return seconds(lambda: asyncio.run(run(listed)))
+
+    with plain_server(latency, count) as arguments:
+        kinds: list[tuple[str, Callable[[int], float], int, str]] = [
+            ("traces.iter, 16 threads", sync, 16, ">= 0.90"),
+            ("async traces.iter, 16 in flight, with the extra fast", asynchronous, 16, ">= 0.88"),
+            ("the same without the extra", without_extra, 16, ">= 0.88"),
+            ("async traces.iter, 64 in flight, with the extra fast", asynchronous, 64, ">= 0.50"),
+            ("the same without the extra", without_extra, 64, "not slower than 16"),
+            ("aiohttp alone, 64 in flight", raw, 64, ""),
+        ]
+        taken = [[action(width) for _, action, width, _ in kinds] for _ in range(6)][1:]
+    for (what, _, width, target), times in zip(kinds, zip(*taken, strict=True), strict=True):
+        rates = sorted(count / time for time in times)
+        shares = [rate / (width / latency) for rate in rates]
+        spread = f"{statistics.median(shares):5.2f} ({shares[0]:.2f}-{shares[-1]:.2f})"
+        print(f"{what:58} {spread:20} {statistics.median(rates):8.0f} a second of {width / latency:5.0f}   {target}")
+
+
+def memory() -> None:
+    """What the process grows by while it reads details, beyond the list."""
+    code = """
+import resource, sys
+from artanis_client import Artanis
+with Artanis(api_key="k", org_slug="o", project_slug="p", base_url=sys.argv[1]) as client:
+    client.traces.list()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    count = sum(1 for _ in client.traces.iter())
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    for count in (2_000, 20_000):
+        with plain_server(0, count) as arguments:
+            done = subprocess.run(
+                [sys.executable, "-c", code, arguments["base_url"]], capture_output=True, text=True, check=True
+            )
+        what = f"memory for {count:,} details, beyond their list"
+        print(f"{what:58} {float(done.stdout):5.1f} MiB   target <= 32, flat")
+
+
 def second_client() -> None:
     code = """
 import time
@@ -177,6 +264,8 @@ def main() -> None:
     second_client()
     many_traces()
     gathered()
+    bulk()
+    memory()
 
 
 if __name__ == "__main__":

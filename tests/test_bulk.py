@@ -9,6 +9,7 @@ import gzip
 import json
 import logging
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -661,6 +662,36 @@ def test_fast_errors(fast: Both, server: Server, answer: Answer, error: type[Art
         fast.run(read_all("asyncio"), max_retries=0, timeout=0.3)
     assert type(caught.value) is error
     assert KEY not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_fast_stalled(fast: Both, server: Server) -> None:
+    """With aiohttp, a body that stops coming is a timeout."""
+    serve(server, 1)
+    with socket.create_server(("127.0.0.1", 0)) as stalling:
+        url = f"http://127.0.0.1:{stalling.getsockname()[1]}"
+
+        def accept() -> None:
+            connection, _ = stalling.accept()
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{")
+            connections.append(connection)
+
+        connections: list[socket.socket] = []
+        thread = threading.Thread(target=accept)
+        thread.start()
+
+        async def listed() -> list[models.Trace]:
+            return [models.Trace.from_dict(trace())]
+
+        async def main(client: Any) -> None:
+            from artanis_client._bulk import AsyncDetails, Order
+
+            await anext(AsyncDetails(client.api, listed, Order(1, "raise", None)))
+
+        with pytest.raises(APITimeoutError, match="read"):
+            fast.run(main, base_url=url, timeout=0.3, max_retries=0)
+        thread.join()
+        connections[0].close()
 
 
 def test_fast_refused(fast: Both, server: Server) -> None:

@@ -24,7 +24,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
@@ -51,7 +51,10 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+AsyncByteStream = httpx.AsyncByteStream
 NetworkError = httpx.NetworkError
+ReadTimeout = httpx.ReadTimeout
+Request = httpx.Request
 Response = httpx.Response
 Timeout = httpx.Timeout
 TransportError = httpx.TransportError
@@ -203,20 +206,12 @@ class _Shared(_Cookieless):
         # No lock: a thread that a forked process does not have could be holding it.
         return places.setdefault(here, _Place(client, *self._locks()))
 
-    def another_client(self, transport: Callable[[ssl.SSLContext], Any] | None = None) -> Any:
-        """An httpx client with connections of its own, of another transport where proxies and HTTP/2 allow that.
-
-        None where it cannot be, or where the user's arguments say which connections to use.
-        """
+    def another_client(self) -> Any:
+        """An httpx client with connections of its own; None where the user's arguments say which connections to use."""
         chosen = self._arguments.get("transport") or self._arguments.get("mounts")
         if chosen or self._arguments["limits"].max_connections is not None:
             return None
-        client: Any = self._new_client(**self._arguments)
-        if transport is None:
-            return client
-        if client._mounts or self._arguments.get("http2"):
-            return None
-        return self._new_client(**self._arguments, transport=transport(self._arguments["verify"]))
+        return self._new_client(**self._arguments)
 
     def _locks(self) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -523,9 +518,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
             self._refuse_closed()  # it may have been while this waited
             request.extensions.setdefault("artanis_started", time.monotonic())
             try:
-                response = await httpx.AsyncClient.send(
-                    place.client, request, stream=True, auth=None, follow_redirects=False
-                )
+                response = await self._send_on(place.client, request)
                 if not (stream and response.is_success):
                     await self._read(response)
                 return response
@@ -534,6 +527,9 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
                 if failure is None:
                     raise
         raise failure
+
+    def _send_on(self, client: Any, request: httpx.Request) -> Awaitable[Response]:
+        return httpx.AsyncClient.send(client, request, stream=True, auth=None, follow_redirects=False)
 
     async def _read(self, response: Response) -> None:
         body = _Body(response)
