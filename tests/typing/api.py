@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
 from datetime import datetime
 from typing import Any, assert_type
 
@@ -16,16 +16,21 @@ from artanis_client import (
     APIConnectionError,
     APIStatusError,
     Artanis,
+    ArtanisError,
     AsyncArtanis,
     EvaluationExample,
+    ExportReport,
     Outcome,
+    Progress,
     RateLimitError,
     Scorecard,
     ScorecardRow,
     ScorecardWeek,
     acall,
+    aexport,
     call,
     examples,
+    export,
     models,
     outcome,
     scorecard,
@@ -124,3 +129,17 @@ def no_such_name() -> None:
     import artanis_client
 
     artanis_client.outcomes  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+
+
+def bulk(client: Artanis, progress: Progress) -> None:
+    assert_type(client.traces.iter(concurrency=4, on_error="skip", on_progress=print), Generator[models.TraceDetail])
+    assert_type(export(client, "a.csv", outcomes="corrected", recheck="unreviewed").outcomes[Outcome.ACCEPTED], int)
+    assert_type(progress.error, ArtanisError | None)
+    client.traces.iter(on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    export(client, "a.csv", format="xml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def async_bulk(client: AsyncArtanis) -> None:
+    async for detail in client.traces.iter(since="2026-04"):
+        assert_type(detail, models.TraceDetail)
+    assert_type(await aexport(client, "a.csv"), ExportReport)
