@@ -41,6 +41,8 @@ def test_names() -> None:
             *("Outcome", "outcome", "EvaluationExample", "examples"),
             *("Progress", "export", "aexport", "ExportReport", "Skipped"),
             *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
+            *("pull_prompts", "apull_prompts", "PullReport", "PromptConflictError"),
+            *("prompts_status", "aprompts_status", "PromptsStatus", "diff_versions"),
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}

@@ -39,6 +39,16 @@ if TYPE_CHECKING:
         scorecard,
     )
     from ._export import ExportReport, Skipped, aexport, export
+    from ._pull import (
+        PromptConflictError,
+        PromptsStatus,
+        PullReport,
+        aprompts_status,
+        apull_prompts,
+        diff_versions,
+        prompts_status,
+        pull_prompts,
+    )
 
 __all__ = [
     "APIConnectionError",
@@ -58,6 +68,9 @@ __all__ = [
     "Outcome",
     "PermissionDeniedError",
     "Progress",
+    "PromptConflictError",
+    "PromptsStatus",
+    "PullReport",
     "RateLimitError",
     "Scorecard",
     "ScorecardRow",
@@ -67,11 +80,16 @@ __all__ = [
     "__version__",
     "acall",
     "aexport",
+    "aprompts_status",
+    "apull_prompts",
     "call",
+    "diff_versions",
     "examples",
     "export",
     "models",
     "outcome",
+    "prompts_status",
+    "pull_prompts",
     "scorecard",
 ]
 
@@ -82,14 +100,22 @@ _ROOMS = {
     "ExportReport": "_export",
     "Outcome": "_evaluation",
     "Progress": "_bulk",
+    "PromptConflictError": "_pull",
+    "PromptsStatus": "_pull",
+    "PullReport": "_pull",
     "Scorecard": "_evaluation",
     "ScorecardRow": "_evaluation",
     "ScorecardWeek": "_evaluation",
     "Skipped": "_export",
     "aexport": "_export",
+    "aprompts_status": "_pull",
+    "apull_prompts": "_pull",
+    "diff_versions": "_pull",
     "examples": "_evaluation",
     "export": "_export",
     "outcome": "_evaluation",
+    "prompts_status": "_pull",
+    "pull_prompts": "_pull",
     "scorecard": "_evaluation",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 import httpx
@@ -22,17 +23,24 @@ from artanis_client import (
     ExportReport,
     Outcome,
     Progress,
+    PromptsStatus,
+    PullReport,
     RateLimitError,
     Scorecard,
     ScorecardRow,
     ScorecardWeek,
     acall,
     aexport,
+    aprompts_status,
+    apull_prompts,
     call,
+    diff_versions,
     examples,
     export,
     models,
     outcome,
+    prompts_status,
+    pull_prompts,
     scorecard,
 )
 
@@ -123,6 +131,16 @@ def evaluation(trace: models.TraceDetail) -> None:
     assert_type(scorecard([])["versions"], list[ScorecardRow])
     assert_type(scorecard([])["weeks"], list[ScorecardWeek])
     assert_type(scorecard([])["weeks"][0]["acceptance_rate"], float | None)
+
+
+async def prompts_beside_code(client: Artanis, async_client: AsyncArtanis, history: models.PromptHistory) -> None:
+    assert_type(pull_prompts(client, "prompts", project_slug="p", force=True), PullReport)
+    assert_type(await apull_prompts(async_client, Path("prompts")), PullReport)
+    assert_type(prompts_status(client, Path("prompts")).clean, bool)
+    assert_type(await aprompts_status(async_client, "prompts"), PromptsStatus)
+    assert_type(prompts_status(client, "prompts").edited, tuple[str, ...])
+    assert_type(diff_versions(history, 0, new="active"), str)
+    pull_prompts(async_client, "prompts")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def no_such_name() -> None:
