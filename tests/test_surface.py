@@ -43,6 +43,7 @@ def test_names() -> None:
             *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
             *("pull_prompts", "apull_prompts", "PullReport", "PromptConflictError"),
             *("prompts_status", "aprompts_status", "PromptsStatus", "diff_versions"),
+            *("PromptCache", "AsyncPromptCache"),
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}

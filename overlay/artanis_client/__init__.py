@@ -28,6 +28,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._bulk import Progress
+    from ._cache import AsyncPromptCache, PromptCache
     from ._evaluation import (
         EvaluationExample,
         Outcome,
@@ -58,6 +59,7 @@ __all__ = [
     "Artanis",
     "ArtanisError",
     "AsyncArtanis",
+    "AsyncPromptCache",
     "AuthenticationError",
     "BadRequestError",
     "CredentialsError",
@@ -68,6 +70,7 @@ __all__ = [
     "Outcome",
     "PermissionDeniedError",
     "Progress",
+    "PromptCache",
     "PromptConflictError",
     "PromptsStatus",
     "PullReport",
@@ -96,10 +99,12 @@ __all__ = [
 # Names of optional rooms, and where they are. A room is loaded when one of its names is first asked for, because most
 # programs need few of them and all have to start.
 _ROOMS = {
+    "AsyncPromptCache": "_cache",
     "EvaluationExample": "_evaluation",
     "ExportReport": "_export",
     "Outcome": "_evaluation",
     "Progress": "_bulk",
+    "PromptCache": "_cache",
     "PromptConflictError": "_pull",
     "PromptsStatus": "_pull",
     "PullReport": "_pull",

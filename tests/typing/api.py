@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import httpx
 
@@ -19,10 +19,12 @@ from artanis_client import (
     Artanis,
     ArtanisError,
     AsyncArtanis,
+    AsyncPromptCache,
     EvaluationExample,
     ExportReport,
     Outcome,
     Progress,
+    PromptCache,
     PromptsStatus,
     PullReport,
     RateLimitError,
@@ -161,3 +163,17 @@ async def async_bulk(client: AsyncArtanis) -> None:
     async for detail in client.traces.iter(since="2026-04"):
         assert_type(detail, models.TraceDetail)
     assert_type(await aexport(client, "a.csv"), ExportReport)
+
+
+async def prompt_caches(client: Artanis, async_client: AsyncArtanis) -> None:
+    def told(old: models.Prompt | None, new: models.Prompt | None) -> None: ...
+
+    with PromptCache(client, "p", 60, stale_for=3600, snapshot="file", fallback={"a": "b"}, on_change=told) as cache:
+        assert_type(cache, PromptCache)
+        assert_type(cache.get("classify"), models.Prompt)
+        assert_type(cache.source("classify"), Literal["api", "stale", "snapshot", "fallback"])
+        assert_type(cache.age("classify"), float)
+    async with AsyncPromptCache(async_client, project_id="p") as async_cache:
+        assert_type(await async_cache.get("classify"), models.Prompt)
+    PromptCache(async_client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncPromptCache(client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,1155 @@
+"""Prompts that are always at hand: fresh ones without a request, old ones while a new one is fetched, snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import logging
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from artanis_client import (
+    APIConnectionError,
+    Artanis,
+    ArtanisError,
+    AsyncArtanis,
+    AsyncPromptCache,
+    AuthenticationError,
+    CredentialsError,
+    InternalServerError,
+    PermissionDeniedError,
+    PromptCache,
+    _cache,
+    models,
+)
+from artanis_client.sandbox import Sandbox
+from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
+
+DOWN = Answer(503, {"error": "down"})
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+after_fork = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def answer(**contents: str) -> Answer:
+    """A list with these texts, by step."""
+    rows = [{**PROMPT, "id": f"id-of-{step}", "stepId": step, "content": text} for step, text in contents.items()]
+    return Answer(body={"prompts": rows})
+
+
+class Clock:
+    """A monotonic clock that a test moves, not too far from the real one."""
+
+    def __init__(self) -> None:
+        self.now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_cache, "monotonic", clock)
+    return clock
+
+
+class Cache:
+    """Either cache, for a test that does not wait by itself: the async one has an event loop in another thread."""
+
+    def __init__(self, kind: str, credentials: Any, **options: Any) -> None:
+        of_client = {name: options.pop(name) for name in ("api_key", "timeout", "org_slug") if name in options}
+        arguments = {"max_retries": 0, **credentials, **of_client}
+        self._stack = ExitStack()
+        if kind == "sync":
+            self.client: Any = self._stack.enter_context(Artanis(**arguments))
+            self.real: Any = self._stack.enter_context(PromptCache(self.client, **options))
+            self.call: Any = lambda function, *args: function(*args)
+        else:
+            portal = self._stack.enter_context(start_blocking_portal(kind))
+            self.call = portal.call
+            self.client = AsyncArtanis(**arguments)
+            self.real = AsyncPromptCache(self.client, **options)
+            self._stack.callback(portal.call, self.client.aclose)
+            self._stack.callback(portal.call, self.real.aclose)
+        self.source, self.age = self.real.source, self.real.age
+
+    def get(self, step: str = "classify") -> models.Prompt:
+        prompt: models.Prompt = self.call(self.real.get, step)
+        return prompt
+
+    def text(self, step: str = "classify") -> str:
+        return self.get(step).content
+
+    def settle(self) -> None:
+        """Wait for what runs in the background."""
+        deadline = time.monotonic() + 30
+        while self.real._flights:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def refreshed(self, step: str = "classify") -> str:
+        """The text after the refresh that asking for it starts."""
+        self.text(step)
+        self.settle()
+        return self.text(step)
+
+    def close(self) -> None:
+        self.call(self.real.close if isinstance(self.real, PromptCache) else self.real.aclose)
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._stack.__exit__(*exc_info)
+
+
+Make = Callable[..., Cache]
+
+
+@pytest.fixture(params=Both.kinds)
+def make(request: pytest.FixtureRequest, server: Server) -> Make:
+    """What makes a cache of each kind, which reads from the server unless credentials say otherwise."""
+    return lambda credentials=None, **options: Cache(request.param, credentials or server.credentials, **options)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def warnings(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    records = [record for record in caplog.records if record.name == "artanis_client"]
+    return [record.getMessage() for record in records if record.levelno >= level]
+
+
+# What is served
+
+
+def test_one_request_serves_every_step(make: Make, server: Server, clock: Clock) -> None:
+    """The first call loads the list, and every step comes from it until `ttl` has passed."""
+    server.answers = [answer(classify="a", answer="b")]
+    with make(ttl=60) as cache:
+        assert (cache.text(), cache.text("answer")) == ("a", "b")
+        clock.now += 59.5
+        assert isinstance(cache.get(), models.Prompt)
+        assert (cache.source("classify"), cache.age("answer")) == ("api", 59.5)
+        cache.settle()
+    assert [request.path for request in server.requests] == ["/api/prompts?projectSlug=my-project"]
+
+
+@pytest.mark.parametrize("project", [{"project_slug": "other"}, {"project_id": "other"}])
+def test_another_project(make: Make, server: Server, project: dict[str, str]) -> None:
+    """The project may be another one than the client's, by slug or id."""
+    server.answers = [answer(classify="a")]
+    with make(**project) as cache:
+        cache.get()
+    [name] = project
+    assert server.requests[0].path == f"/api/prompts?{name.replace('_s', 'S').replace('_i', 'I')}=other"
+
+
+def test_fresh_without_a_lock(server: Server) -> None:
+    """A fresh prompt needs neither a request nor the lock, which a refresh may hold at that moment."""
+    server.answers = [answer(classify="a")]
+    with Cache("sync", server.credentials) as cache:
+        cache.get()
+        with cache.real._lock:
+            assert cache.text() == "a"
+
+
+def test_stale_while_revalidating(make: Make, server: Server, clock: Clock) -> None:
+    """After `ttl` the old prompt is returned at once, while one request fetches the new one, however slow it is."""
+    arrives = threading.Event()
+    server.answers = [answer(classify="old"), Answer(body=answer(classify="new").body, hold=arrives)]
+    with make(ttl=60) as cache:
+        cache.get()
+        for _ in range(50):
+            clock.now += 60
+            assert (cache.text(), cache.source("classify")) == ("old", "stale")
+        assert cache.age("classify") == 3000
+        arrives.set()
+        cache.settle()
+        assert (cache.text(), cache.source("classify"), cache.age("classify")) == ("new", "api", 0)
+    assert len(server.requests) == 2
+
+
+def test_an_activated_version(make: Make, clock: Clock) -> None:
+    """A version that was activated, a prompt that was removed and steps that nobody knows, with the sandbox."""
+    with Sandbox(traces=0) as sandbox, make(sandbox.credentials, ttl=60) as cache:
+        classify, other = cache.get("classify"), cache.get("answer")
+        sandbox.add_version(classify.id, "Answer with one word.")
+        sandbox.remove_prompt(other.id)
+        assert cache.text() == classify.content
+        clock.now += 60
+        assert cache.refreshed() == "Answer with one word."
+        for ask in (cache.get, cache.source, cache.age):
+            with pytest.raises(KeyError, match=r"no prompt for the step 'answer'. There are: 'classify'"):
+                ask("answer")
+        assert sandbox.request_count == 2
+
+
+def test_nothing_loaded_yet(make: Make) -> None:
+    """Source and age of a prompt are known once it was asked for; they load nothing."""
+    with make() as cache:
+        for ask in (cache.source, cache.age):
+            with pytest.raises(KeyError, match="call get first"):
+                ask("classify")
+
+
+# Many at once
+
+
+class CountedEvent(threading.Event):
+    """Counts who waits for it."""
+
+    waiting = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        type(self).waiting += 1
+        return super().wait(timeout)
+
+
+@pytest.fixture
+def count_waiting(monkeypatch: pytest.MonkeyPatch) -> type[CountedEvent]:
+    monkeypatch.setattr(PromptCache, "_event_class", CountedEvent)
+    CountedEvent.waiting = 0
+    return CountedEvent
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_threads_on_a_cold_cache(server: Server, count_waiting: type[CountedEvent], status: int) -> None:
+    """One of 32 threads loads, and the others wait for what comes of it, a failure included."""
+    arrives = threading.Event()
+    server.answers = [Answer(status, answer(classify="a").body, hold=arrives)]
+    with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
+        gets = [pool.submit(cache.text) for _ in range(32)]
+        wait_for(lambda: count_waiting.waiting == 31)
+        arrives.set()
+        outcomes = {type(get.exception()) if get.exception() else get.result() for get in gets}
+    assert outcomes == {"a" if status == 200 else InternalServerError}
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_tasks_on_a_cold_cache(server: Server, status: int) -> None:
+    """So do 1,000 tasks, on asyncio and trio."""
+
+    async def main() -> None:
+        arrives = threading.Event()
+        server.answers = [Answer(status, answer(classify="a").body, hold=arrives)]
+        outcomes: list[Any] = []
+
+        async def get() -> None:
+            try:
+                outcomes.append((await cache.get("classify")).content)
+            except InternalServerError as error:
+                depth, traceback = 0, error.__traceback__
+                while traceback:
+                    depth, traceback = depth + 1, traceback.tb_next
+                assert depth < 30
+                outcomes.append(503)
+
+        client = AsyncArtanis(**server.credentials, max_retries=0)
+        async with client, AsyncPromptCache(client) as cache, anyio.create_task_group() as tasks:
+            for _ in range(1000):
+                tasks.start_soon(get)
+            await anyio.wait_all_tasks_blocked()
+            arrives.set()
+        assert outcomes == ["a" if status == 200 else 503] * 1000
+
+    for nth, backend in enumerate(("asyncio", "trio"), 1):
+        anyio.run(main, backend=backend)
+        assert len(server.requests) == nth
+
+
+def test_threads_on_an_expired_cache(server: Server, clock: Clock) -> None:
+    """Of 32 threads that find an old prompt, all get it, and one request is made."""
+    server.answers = [answer(classify="old"), Answer(body=answer(classify="new").body, hold=threading.Event())]
+    with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
+        cache.get()
+        clock.now += 60
+        barrier = threading.Barrier(32)
+
+        def get() -> set[str]:
+            barrier.wait()
+            return {cache.text() for _ in range(100)}
+
+        assert [run.result() for run in [pool.submit(get) for _ in range(32)]] == [{"old"}] * 32
+        wait_for(lambda: len(server.requests) == 2)
+        server.stopping.set()
+        cache.settle()
+        assert {run.result() for run in [pool.submit(cache.text) for _ in range(32)]} == {"new"}
+    assert len(server.requests) == 2
+
+
+def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
+    """So do 1,000 tasks, on asyncio and trio."""
+
+    async def main() -> None:
+        arrives = threading.Event()
+        server.answers = [answer(classify="old"), Answer(body=answer(classify="new").body, hold=arrives)]
+        async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
+
+            async def get() -> None:
+                found.add((await cache.get("classify")).content)
+
+            for now in ("cold", "old", "new"):
+                found: set[str] = set()
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(1 if now == "cold" else 1000):
+                        tasks.start_soon(get)
+                assert found == {"old" if now == "cold" else now}
+                if now == "cold":
+                    clock.now += 60
+                elif now == "old":
+                    arrives.set()
+                    while cache._flights:
+                        await anyio.sleep(0.001)
+
+    for nth, backend in enumerate(("asyncio", "trio"), 1):
+        anyio.run(main, backend=backend)
+        assert len(server.requests) == 2 * nth
+
+
+def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) -> None:
+    """When the thread that loads is interrupted, one of those that wait loads instead."""
+    server.answers = [answer(classify="a")]
+    interrupted = threading.Event()
+
+    def interrupt(_: object) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            wait_for(lambda: count_waiting.waiting == 1)
+            raise KeyboardInterrupt
+
+    client = Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [interrupt]}})
+    with client, PromptCache(client) as cache, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, "classify")
+        interrupted.wait()
+        second = pool.submit(cache.get, "classify")
+        assert isinstance(first.exception(), KeyboardInterrupt)
+        assert second.result().content == "a"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_waiter(server: Server, backend: str) -> None:
+    """A task that waits for the first load and is cancelled takes neither the load nor the others with it."""
+    arrives = threading.Event()
+    server.answers = [Answer(body=answer(classify="a").body, hold=arrives)]
+
+    async def main() -> None:
+        async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
+            async with anyio.create_task_group() as tasks:
+                with anyio.move_on_after(0):
+                    await cache.get("classify")  # the one that starts the load
+                tasks.start_soon(cache.get, "classify")
+                await anyio.wait_all_tasks_blocked()
+                arrives.set()
+            assert (await cache.get("classify")).content == "a"
+
+    anyio.run(main, backend=backend)
+    assert len(server.requests) == 1
+
+
+# Failures
+
+
+def test_down_later(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """While the API is down the old prompts are served, attempts become rarer, and one warning is logged each time."""
+    server.answers = [answer(classify="a")]
+    with make() as cache:
+        cache.get()
+        for times in (1, 2):
+            server.answers, before = [DOWN], len(server.requests)
+            moments = []
+            for _ in range(600):
+                clock.now += 1
+                known = len(server.requests)
+                assert cache.refreshed() == "a"
+                moments += [clock.now] * (len(server.requests) - known)
+            gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+            assert 10 <= len(server.requests) - before <= 20
+            assert gaps[0] <= 2 < 45 <= gaps[-1] <= 60
+            assert len(warnings(caplog)) == times
+            assert "my-project could not be loaded; those of" in warnings(caplog)[-1]
+            assert "503 down" in warnings(caplog)[-1]
+            server.answers = [answer(classify="a")]
+            clock.now += 60
+            cache.refreshed()
+            assert cache.source("classify") == "api"
+
+
+def test_flapping(make: Make, server: Server, clock: Clock) -> None:
+    """No failure reaches the caller, whatever its kind, and each recovery is noticed."""
+    broken = [DOWN, Answer(reset=True), Answer(body=b"<html>"), Answer(404, {"error": "Not found"}), Answer(429)]
+    server.answers = [answer(classify="0")]
+    with make() as cache:
+        cache.get()
+        for number, failure in enumerate(broken, 1):
+            server.answers = [failure]
+            clock.now += 100
+            assert cache.refreshed() == str(number - 1)
+            server.answers = [answer(classify=str(number))]
+            clock.now += 2
+            assert cache.refreshed() == str(number)
+
+
+def test_retry_after(make: Make, server: Server, clock: Clock) -> None:
+    """A server that asks for time gets it, up to ten minutes."""
+    server.answers = [answer(classify="a")]
+    with make() as cache:
+        cache.get()
+        for asked, waited in ((300, 300), (10**9 - 1, 600)):
+            server.answers = [Answer(429, headers={"Retry-After": str(asked)})]
+            clock.now += 60
+            cache.refreshed()
+            known = len(server.requests)
+            clock.now += waited - 1
+            cache.refreshed()
+            assert len(server.requests) == known
+            clock.now += 1
+            server.answers = [answer(classify="a")]
+            cache.refreshed()
+            assert len(server.requests) == known + 1
+
+
+def test_stale_for(make: Make, server: Server, clock: Clock) -> None:
+    """Nothing is served for longer than `ttl` and `stale_for`; then it is as at the start."""
+    server.answers = [answer(classify="a")]
+    with make(ttl=60, stale_for=300) as cache:
+        cache.get()
+        server.answers = [DOWN]
+        clock.now += 359
+        assert cache.refreshed() == "a"
+        clock.now += 1
+        with pytest.raises(InternalServerError):
+            cache.get()
+        server.answers = [answer(classify="b")]
+        assert (cache.text(), cache.source("classify")) == ("b", "api")
+
+
+def test_nothing_stale(make: Make, server: Server, clock: Clock) -> None:
+    """With `stale_for=0`, callers wait for the new prompt."""
+    server.answers = [answer(classify="a"), answer(classify="b")]
+    with make(ttl=60, stale_for=0) as cache:
+        cache.get()
+        clock.now += 60
+        assert cache.text() == "b"
+
+
+def test_waiting_for_a_refresh(server: Server, clock: Clock, count_waiting: type[CountedEvent]) -> None:
+    """Whoever has nothing to be served any more waits for the refresh that is on its way."""
+    arrives = threading.Event()
+    server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=arrives)]
+    with Cache("sync", server.credentials, ttl=60, stale_for=60) as cache, ThreadPoolExecutor(1) as pool:
+        cache.get()
+        clock.now += 60
+        assert cache.text() == "a"
+        clock.now += 60
+        known = count_waiting.waiting
+        waiting = pool.submit(cache.text)
+        wait_for(lambda: count_waiting.waiting > known)
+        arrives.set()
+        assert waiting.result() == "b"
+    assert len(server.requests) == 2
+
+
+def test_a_cold_start_without_anything(
+    make: Make, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without snapshot and fallback the API's own error is raised, and the next call asks again."""
+    server.answers = [DOWN]
+    with make(snapshot=tmp_path / "snapshot") as cache:
+        with pytest.raises(InternalServerError) as caught:
+            cache.get()
+        assert not hasattr(caught.value, "__notes__")
+        assert not warnings(caplog)
+        server.answers = [answer(classify="a")]
+        assert cache.text() == "a"
+
+
+def test_fallback(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """At a start without the API the given texts are served, marked as such, until it answers."""
+    told: list[Any] = []
+    server.answers = [DOWN]
+    with make(fallback={"classify": "f"}, on_change=lambda old, new: told.append((old and old.content, new))) as cache:
+        prompt = cache.get()
+        assert (prompt.content, prompt.id, prompt.output_schema, prompt.updated_at.year) == ("f", "", None, 1970)
+        assert (cache.source("classify"), cache.age("classify")) == ("fallback", math.inf)
+        assert [message for message in warnings(caplog) if "the fallback is served" in message] == warnings(caplog)
+        for _ in range(3):  # nobody knows whether there is such a step
+            with pytest.raises(InternalServerError) as caught:
+                cache.get("answer")
+        assert len(caught.traceback) < 20
+        with pytest.raises(KeyError, match="'answer'"):
+            cache.source("answer")
+        assert len(server.requests) == 1
+        server.answers = [answer(classify="a")]
+        clock.now += 1
+        assert cache.refreshed() == "a"
+        assert told == [("f", cache.get())]
+
+
+WRONG = {
+    "key": (Answer(401, {"error": "Not authenticated"}), AuthenticationError),
+    "organization": (Answer(403, {"error": "Forbidden"}), PermissionDeniedError),
+    "configuration": (None, CredentialsError),
+    "hook": (None, ZeroDivisionError),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_never_hidden(
+    make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """A wrong key, organization or configuration is raised at the start, and later logged, once, as an error."""
+    wrong, expected = WRONG[name]
+    keys: list[Callable[[], str]] = [lambda: KEY]
+
+    def key() -> str:
+        return keys[-1]()
+
+    def failing() -> str:
+        return f"{1 / 0}" if name == "hook" else "no key"
+
+    refusal = wrong or Answer(401)  # which makes the client ask for another key
+    snapshot = tmp_path / "snapshot"
+    server.answers = [answer(classify="a")]
+    with make(snapshot=snapshot) as cache:
+        cache.get()
+    options: dict[str, Any] = {"snapshot": snapshot, "fallback": {"classify": "f"}, "stale_for": 1000}
+    with make(api_key=key, **options) as cache:
+        for _ in range(2):
+            server.answers = [refusal]
+            keys += [] if wrong else [failing]
+            with pytest.raises(expected):
+                cache.get()
+        keys.append(lambda: KEY)
+        server.answers = [DOWN]
+        assert (cache.text(), cache.source("classify")) == ("a", "snapshot")
+        server.answers = [refusal]
+        keys += [] if wrong else [failing]
+        for _ in range(5):
+            clock.now += 100
+            assert cache.refreshed() == "a"
+        [message] = warnings(caplog, logging.ERROR)
+        assert (expected.__name__ if name == "hook" else str(wrong.status) if wrong else "API key") in message
+        clock.now += 1000
+        with pytest.raises(expected):
+            cache.get()
+
+
+def test_a_rotated_key(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """A key that was changed is asked for by the client, and the refresh succeeds."""
+    keys = ["key-1"]
+
+    def respond(request: Request) -> Answer:
+        is_right = request.headers["x-api-key"] == keys[0]
+        return answer(classify=keys[0]) if is_right else Answer(401, {"error": "Not authenticated"})
+
+    server.answers = [respond]
+    with make(api_key=lambda: keys[0]) as cache:
+        assert cache.text() == "key-1"
+        keys[0] = "key-2"
+        clock.now += 60
+        assert cache.refreshed() == "key-2"
+    assert not warnings(caplog)
+
+
+def test_a_closed_client(make: Make, server: Server) -> None:
+    """That the client is closed is no outage."""
+    with make(fallback={"classify": "f"}) as cache:
+        cache.call(cache.client.close if hasattr(cache.client, "close") else cache.client.aclose)
+        with pytest.raises(ArtanisError, match="client is closed"):
+            cache.get()
+
+
+def test_no_more_threads(
+    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When no thread can be started, the old prompts are served on, and the next attempt may succeed."""
+    server.answers = [answer(classify="a"), answer(classify="b")]
+
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Cache("sync", server.credentials) as cache:
+        cache.get()
+        clock.now += 60
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            assert cache.refreshed() == "a"
+        assert "can't start new thread" in warnings(caplog)[0]
+        clock.now += 60
+        assert cache.refreshed() == "b"
+
+
+def test_no_thread_for_the_snapshot(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does that keep an async cache from serving."""
+
+    async def run_sync(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_cache, "to_thread", SimpleNamespace(run_sync=run_sync))
+    server.answers = [answer(classify="a")]
+    with Cache("trio", server.credentials, snapshot=tmp_path / "snapshot") as cache:
+        assert cache.text() == "a"
+    assert "cannot be written: can't start new thread" in warnings(caplog)[0]
+
+
+def test_the_key_in_an_error_of_a_key_function(server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Is not logged."""
+
+    def fail() -> str:
+        if not server.requests:
+            return KEY
+        raise ValueError(f"the key {KEY} has expired")
+
+    server.answers = [answer(classify="a"), Answer(401)]
+    with Cache("sync", server.credentials, api_key=fail) as cache:
+        cache.get()
+        clock.now += 60
+        cache.refreshed()
+    assert "ValueError: the key **** has expired" in warnings(caplog)[0]
+
+
+# Changes
+
+
+def test_on_change(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once of each step that changed, came or went, may ask the cache, and may fail."""
+    told: list[tuple[Any, ...]] = []
+
+    def on_change(old: models.Prompt | None, new: models.Prompt | None) -> None:
+        told.append((old and old.content, new and new.content, cache.real._lock.locked()))
+        raise ValueError("no")
+
+    server.answers = [answer(same="s", edited="1", gone="g"), answer(same="s", edited="2", added="n")]
+    with make(on_change=on_change) as cache:
+        cache.get("same").content = "changed by a caller"
+        assert told == []
+        for _ in range(3):
+            clock.now += 60
+            cache.refreshed("same")
+    assert told == [("1", "2", False), ("g", None, False), (None, "n", False)]
+    assert len(warnings(caplog, logging.ERROR)) == 3
+
+
+def test_on_change_that_uses_the_cache(server: Server, clock: Clock) -> None:
+    """It finds the new prompt, does not wait for itself, and is told no more once it has closed the cache."""
+    seen: list[str] = []
+    server.answers = [answer(classify="a", answer="a"), answer(classify="b", answer="b")]
+
+    def on_change(*_: object) -> None:
+        seen.append(cache.text())
+        cache.close()
+
+    cache = Cache("sync", server.credentials, stale_for=0, on_change=on_change)
+    with cache:
+        cache.get()
+        clock.now += 60
+        assert cache.text() == "b"
+    assert seen == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_an_async_on_change(server: Server, clock: Clock, kind: str) -> None:
+    """With AsyncPromptCache, it may be a coroutine function, and may do the same."""
+    seen: list[str] = []
+    server.answers = [answer(classify="a", answer="a"), answer(classify="b", answer="b")]
+
+    async def on_change(*_: object) -> None:
+        await anyio.sleep(0)
+        seen.append((await cache.real.get("classify")).content)
+        await cache.real.aclose()
+
+    cache = Cache(kind, server.credentials, on_change=on_change)
+    with cache:
+        cache.get()
+        clock.now += 60
+        assert cache.refreshed() == "b"
+    assert seen == ["b"]
+
+
+# Snapshots
+
+
+def test_a_cold_start_from_a_snapshot(
+    make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start without the API serves what was loaded last, and what has changed since once the API answers."""
+    told: list[Any] = []
+    rows = answer(classify="a\ud800 \u2028", answer="é").body["prompts"]
+    rows[0]["outputSchema"] = {"maximum": 1e400, "x": [float("nan"), -0.0, 10**30]}
+    server.answers = [Answer(body={"prompts": [{**rows[0], "new": 1}, {**rows[1], "outputSchema": None}]})]
+    with make(snapshot=tmp_path / "snapshot") as cache:
+        before = [cache.get("classify"), cache.get("answer")]
+    server.answers = [DOWN]
+    options: dict[str, Any] = {"fallback": {"classify": "f"}, "on_change": lambda *pair: told.append(pair)}
+    with make(snapshot=tmp_path / "snapshot", **options) as cache:
+        prompts = [cache.get("classify"), cache.get("answer")]
+        assert list(map(repr, prompts)) == list(map(repr, before))
+        assert cache.source("classify") == "snapshot"
+        assert 0 <= cache.age("classify") < 60
+        assert ["(snapshot)" in message for message in warnings(caplog)] == [True]
+        with pytest.raises(KeyError, match="'answer', 'classify'"):
+            cache.get("other")
+        server.answers = [answer(classify="b", answer="é")]
+        clock.now += 1
+        assert cache.refreshed() == "b"
+        assert cache.source("classify") == "api"
+        assert told[0] == (prompts[0], cache.get())
+    assert b"key" not in (tmp_path / "snapshot").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
+
+
+def test_when_a_snapshot_is_written(make: Make, server: Server, clock: Clock, tmp_path: Path) -> None:
+    """It is replaced by a refresh that changed something, or at each where its age is limited, for its owner alone."""
+    for stale_for in (None, 1000):
+        path = tmp_path / f"{stale_for}"
+        server.answers = [answer(classify="a")]
+        with make(snapshot=path, stale_for=stale_for) as cache:
+            cache.get()
+            cache.settle()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600 or sys.platform == "win32"
+            for text, is_new in (("a", False), ("b", True), ("b", False)):
+                before = path.read_bytes()
+                server.answers = [answer(classify=text)]
+                clock.now += 60
+                cache.refreshed()
+                assert (path.read_bytes() != before) is (is_new or stale_for is not None)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_at_once(server: Server, tmp_path: Path, backend: str) -> None:
+    """A program that asks for one prompt and ends has written the snapshot."""
+    server.answers = [answer(classify="a")]
+
+    async def main() -> None:
+        async with (
+            AsyncArtanis(**server.credentials) as client,
+            AsyncPromptCache(client, snapshot=tmp_path / "snapshot") as cache,
+        ):
+            await cache.get("classify")
+
+    anyio.run(main, backend=backend)
+    assert (tmp_path / "snapshot").is_file()
+
+
+def test_a_snapshot_through_a_link(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path stays where it was, and a link keeps leading to the file."""
+    server.answers = [answer(classify="a")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "elsewhere").mkdir()
+    with Cache("sync", server.credentials, snapshot="link") as cache:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        cache.get()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").is_file()
+
+
+def rewrite(path: Path, **fields: Any) -> None:
+    """Change a snapshot so that its checksum fits."""
+    content = {**json.loads(path.read_text()), **fields}
+    content.pop("sha256")
+    path.write_text(json.dumps({**content, "sha256": _cache._checksum(content)}))
+
+
+def yesterday() -> str:
+    return (datetime.now(UTC) - timedelta(days=1)).isoformat()
+
+
+def into_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
+    "edited": (lambda path: path.write_text(path.read_text().replace('"one"', '"two"')), "checksum does not fit"),
+    "binary": (lambda path: path.write_bytes(b"\xff\x00"), "is damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "is damaged"),
+    "nested": (lambda path: path.write_bytes(b"[" * 1_000_000), "is damaged"),
+    "a list": (lambda path: path.write_text("[]"), "no prompt snapshot"),
+    "something else": (lambda path: path.write_text('{"name": "x"}'), "no prompt snapshot"),
+    "version": (lambda path: rewrite(path, version=2), "another version of this library"),
+    "shape": (lambda path: rewrite(path, prompts=[{**PROMPT, "id": 5}]), r"content.prompts\[0\].id should be string"),
+    "no prompts": (lambda path: rewrite(path, prompts=None), "content.prompts should be array"),
+    "time": (lambda path: rewrite(path, written="now"), "is damaged"),
+    "no owner": (lambda path: rewrite(path, owner=None), "belongs to None"),
+    "age": (lambda path: rewrite(path, written=yesterday()), "older than ttl and stale_for allow"),
+    "folder": (into_folder, "cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_snapshot_that_is_refused(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """A damaged snapshot, or one too old, is never served; the log and the error say why."""
+    damage, reason = REFUSED[name]
+    path = tmp_path / "snapshot"
+    server.answers = [answer(classify="one")]
+    with Cache("sync", server.credentials, snapshot=path) as cache:
+        cache.get()
+    damage(path)
+    server.answers = [DOWN]
+    with Cache("sync", server.credentials, snapshot=path, stale_for=3600, fallback={"classify": "f"}) as cache:
+        assert (cache.text(), cache.source("classify")) == ("f", "fallback")
+    with Cache("sync", server.credentials, snapshot=path, stale_for=3600) as cache:
+        for _ in range(2):
+            with pytest.raises(InternalServerError, match=reason):
+                cache.get()
+    refused, _, refused_again = warnings(caplog)
+    assert refused == refused_again
+    assert str(path) in refused
+
+
+@pytest.mark.parametrize("name", ["org_slug", "project_slug", "project_id", "base_url"])
+def test_a_foreign_snapshot(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """What belongs to another organization, project or host is never served."""
+    server.answers = [answer(classify="a")]
+    with Cache("sync", server.credentials, snapshot=tmp_path / "snapshot") as cache:
+        cache.get()
+    credentials, options = dict(server.credentials), {}
+    if name == "base_url":
+        credentials["base_url"] += "/other"
+    else:
+        options[name] = "other"
+    server.answers = [DOWN]
+    with (
+        Cache("sync", credentials, snapshot=tmp_path / "snapshot", **options) as cache,
+        pytest.raises(InternalServerError, match=r"belongs to.*my-org.*other"),
+    ):
+        cache.get()
+    assert "belongs to" in warnings(caplog)[0]
+
+
+def test_a_snapshot_that_cannot_be_written(
+    make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning, and prompts are served all the same; once it can be, it is."""
+    folder = tmp_path / "folder"
+    server.answers = [answer(classify="a")]
+    with make(snapshot=folder / "snapshot") as cache:
+        for _ in range(3):
+            clock.now += 60
+            assert cache.refreshed() == "a"
+        cache.settle()
+        [message] = warnings(caplog)
+        assert "cannot be written: No such file or directory" in message
+        folder.mkdir()
+        clock.now += 60
+        cache.refreshed()
+        cache.settle()
+        assert (folder / "snapshot").is_file()
+
+
+def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What was written in vain is removed."""
+    (tmp_path / "snapshot").mkdir()
+    server.answers = [answer(classify="a")]
+    with Cache("sync", server.credentials, snapshot=tmp_path / "snapshot") as cache:
+        assert cache.text() == "a"
+    assert "cannot be written" in warnings(caplog)[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
+
+
+def test_killed_while_writing(server: Server, tmp_path: Path) -> None:
+    """A process that is killed in the middle of writing a snapshot leaves the whole old one."""
+    code = """
+import os, sys, time
+from artanis_client import Artanis, PromptCache
+
+def hang(_):
+    print("written, not yet replaced", flush=True)
+    time.sleep(60)
+
+PromptCache(Artanis(), snapshot=sys.argv[1]).get("classify")
+os.fsync = hang
+PromptCache(Artanis(), snapshot=sys.argv[1]).get("classify")
+"""
+    server.answers = [answer(classify="old" * 100_000), answer(classify="new" * 100_000), DOWN]
+    path = tmp_path / "snapshot"
+    variables = {f"ARTANIS_{name.upper()}": value for name, value in server.credentials.items()}
+    command = [sys.executable, "-c", code, str(path)]
+    environment = {**unmeasured(), **variables}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        process.kill()
+    with Cache("sync", server.credentials, snapshot=path) as cache:
+        assert (cache.text(), cache.source("classify")) == ("old" * 100_000, "snapshot")
+
+
+# Processes, event loops and ends
+
+
+@forks
+@after_fork
+def test_after_fork(server: Server, clock: Clock) -> None:
+    """A forked process waits neither for a lock nor for a load of a thread that it does not have."""
+    never = threading.Event()
+    server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=never), answer(classify="c")]
+    with Cache("sync", server.credentials) as cache:
+        cache.get()
+        clock.now += 60
+        cache.get()
+        wait_for(lambda: len(server.requests) == 2)
+        with cache.real._lock:
+            child = os.fork()
+        if child == 0:  # pragma: no cover - measured in the parent alone
+            signal.alarm(20)
+            status = 1
+            try:
+                cache.real._lock.acquire(timeout=10) and cache.real._lock.release()
+                status = 0 if (cache.text(), cache.refreshed()) == ("a", "c") else 2
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        assert cache.text() == "a"
+        never.set()
+        cache.settle()
+        assert cache.text() == "b"
+
+
+EXITS = {
+    "sync": """
+from artanis_client import Artanis, PromptCache
+cache = PromptCache(Artanis(), ttl=0.001)
+cache.get("classify"); time.sleep(0.01); cache.get("classify")
+wait()
+""",
+    "async": """
+import anyio
+from artanis_client import AsyncArtanis, AsyncPromptCache
+async def main():
+    cache = AsyncPromptCache(AsyncArtanis(), ttl=0.001)
+    await cache.get("classify"); await anyio.sleep(0.01); await cache.get("classify")
+    await anyio.to_thread.run_sync(wait)
+anyio.run(main, backend=sys.argv[1])
+""",
+}
+
+
+@pytest.mark.parametrize("kind", Both.kinds)
+def test_the_end_of_the_interpreter(server: Server, tmp_path: Path, kind: str) -> None:
+    """A process ends at once, and in silence, while a refresh is on its way."""
+    server.answers = [answer(classify="a"), Answer(body=b"{}", hold=threading.Event())]
+    wait = f"""
+import pathlib, sys, time
+def wait():
+    pathlib.Path({str(tmp_path / "asked")!r}).touch()
+    while not pathlib.Path({str(tmp_path / "go")!r}).exists(): time.sleep(0.001)
+"""
+    variables = {f"ARTANIS_{name.upper()}": value for name, value in server.credentials.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", wait + EXITS["sync" if kind == "sync" else "async"], kind],
+        env={**unmeasured(), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_for(lambda: len(server.requests) == 2)
+        (tmp_path / "go").touch()
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, output) == (0, b"")
+
+
+# What an event loop leaves open when it ends can only be collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
+    """A refresh whose event loop has ended, or stands still, does not keep another one from refreshing."""
+    hanging = Answer(body=answer(classify="never").body, hold=threading.Event())
+    server.answers = [answer(classify="a"), hanging, hanging, hanging, answer(classify="b")]
+
+    def use() -> None:
+        cache = AsyncPromptCache(AsyncArtanis(**server.credentials))
+
+        async def get() -> str:
+            known = len(server.requests)
+            text = (await cache.get("classify")).content
+            while cache._flights and len(server.requests) == known:
+                await anyio.sleep(0.001)
+            return text
+
+        async def refreshed() -> str:
+            await cache.get("classify")
+            while cache._flights:
+                await anyio.sleep(0.001)
+            return (await cache.get("classify")).content
+
+        assert anyio.run(get) == "a"
+        clock.now += 60
+        assert anyio.run(get, backend="trio") == "a"
+        assert anyio.run(get) == "a"
+        paused = asyncio.new_event_loop()
+        assert paused.run_until_complete(get()) == "a"
+        assert anyio.run(refreshed, backend="trio") == "b"
+        for task in asyncio.all_tasks(paused):
+            task.cancel()
+        paused.run_until_complete(asyncio.sleep(0.01))
+        paused.close()
+
+    use()
+    gc.collect()
+    assert len(server.requests) == 5
+
+
+# What an event loop leaves open when it ends can only be collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
+    """Event loops of several threads load once each at the start, and then share what one of them fetches."""
+    server.answers = [answer(classify="a")]
+    barrier = threading.Barrier(4)
+
+    def use() -> None:
+        cache = AsyncPromptCache(AsyncArtanis(**server.credentials))
+
+        async def main() -> None:
+            for nth in range(20):
+                await anyio.to_thread.run_sync(barrier.wait)
+                assert (await cache.get("classify")).content == "a"
+                while cache._flights:
+                    await anyio.sleep(0.001)
+                if await anyio.to_thread.run_sync(barrier.wait) == 0:
+                    assert len(server.requests) <= 4 + nth
+                    clock.now += 60
+
+        with ThreadPoolExecutor(4) as pool:
+            backends = ["asyncio", "trio"] * 2
+            for run in [pool.submit(lambda name: anyio.run(main, backend=name), name) for name in backends]:
+                run.result()
+
+    use()
+    gc.collect()
+
+
+def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
+    """Whoever waits for it loads again."""
+    server.answers = [answer(classify="a")]
+
+    async def main() -> None:
+        async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
+            waiting = asyncio.create_task(cache.get("classify"))
+            while not cache._flights:
+                await asyncio.sleep(0)
+            [flight] = cache._flights.values()
+            flight.task.cancel()
+            assert (await waiting).content == "a"
+
+    asyncio.run(main())
+
+
+def test_closing(make: Make, server: Server, clock: Clock) -> None:
+    """What is on its way is dropped and nothing is started any more, but what is there is served; again is nothing."""
+    told: list[Any] = []
+    arrives = threading.Event()
+    server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=arrives)]
+    with make(on_change=lambda *pair: told.append(pair), stale_for=1000) as cache:
+        cache.get()
+        clock.now += 60
+        cache.get()
+        wait_for(lambda: len(server.requests) == 2)
+        cache.close()
+        cache.close()
+        arrives.set()
+        cache.settle()
+        clock.now += 60
+        assert cache.refreshed() == "a"
+        clock.now += 1000
+        with pytest.raises(ArtanisError, match="prompt cache is closed"):
+            cache.get()
+    assert len(server.requests) == 2
+    assert not told
+
+
+def test_closing_while_others_wait(server: Server) -> None:
+    """An async cache that is closed during its first load tells those who wait."""
+    server.answers = [Answer(hold=threading.Event())]
+
+    async def main() -> None:
+        client = AsyncArtanis(**server.credentials)
+        async with client, anyio.create_task_group() as tasks, AsyncPromptCache(client) as cache:
+
+            async def get() -> None:
+                with pytest.raises(ArtanisError, match="prompt cache is closed"):
+                    await cache.get("classify")
+
+            tasks.start_soon(get)
+            await anyio.wait_all_tasks_blocked()
+
+    for backend in ("asyncio", "trio"):
+        anyio.run(main, backend=backend)
+
+
+# Arguments
+
+
+async def async_on_change(*_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"ttl": 0}, ValueError, "ttl must be more than 0 seconds"),
+        ({"ttl": -1}, ValueError, "ttl must not be less than 0"),
+        ({"ttl": math.nan}, ValueError, "ttl must not be"),
+        ({"ttl": "60"}, TypeError, "ttl must be seconds, not str"),
+        ({"ttl": True}, TypeError, "ttl must be seconds, not bool"),
+        ({"stale_for": -1}, ValueError, "stale_for must not be less than 0"),
+        ({"project_slug": 5}, TypeError, "project_slug must be text, not int"),
+        ({"project_slug": "a", "project_id": "b"}, ValueError, "both given"),
+        ({"snapshot": 1.5}, TypeError, "PathLike"),
+        ({"fallback": "text"}, TypeError, "fallback must be a mapping"),
+        ({"fallback": {"classify": None}}, TypeError, "fallback must have texts by step, not NoneType by str"),
+        ({"on_change": 5}, TypeError, "on_change must be a function"),
+        ({"on_change": async_on_change}, TypeError, "async on_change needs AsyncPromptCache"),
+    ],
+)
+def test_wrong_arguments(server: Server, options: dict[str, Any], error: type[Exception], text: str) -> None:
+    """Each is refused at construction, before any request."""
+    with Artanis(**server.credentials) as client, pytest.raises(error, match=text):
+        PromptCache(client, **options)
+
+
+def test_the_wrong_client(server: Server) -> None:
+    """Each cache takes its own kind of client, and one that has a project if none is given."""
+    with pytest.raises(TypeError, match="client must be of Artanis, not AsyncArtanis"):
+        PromptCache(AsyncArtanis(**server.credentials))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="client must be of AsyncArtanis, not Artanis"):
+        AsyncPromptCache(Artanis(**server.credentials))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="No project"):
+        PromptCache(Artanis(api_key="k", org_slug="o"))
+
+
+def test_refused_at_the_start(make: Make) -> None:
+    """Where nothing listens, the error is that of the connection."""
+    credentials = {"api_key": "k", "org_slug": "o", "project_slug": "p", "base_url": "http://127.0.0.1:9"}
+    with make(credentials) as cache, pytest.raises(APIConnectionError):
+        cache.get()
