@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +24,7 @@ from unittest.mock import patch
 import aiohttp
 import httpx
 
-from artanis_client import Artanis, AsyncArtanis
+from artanis_client import Artanis, AsyncArtanis, PromptCache
 
 IMPORT = "from artanis_client import Artanis"
 BARE = """
@@ -256,6 +257,20 @@ for _ in range(2):
     report("the second client of a process, against the first", measured, "<= 0.10")
 
 
+def prompt_cache() -> None:
+    with sandbox() as variables, Artanis(**credentials(variables)) as client, PromptCache(client, ttl=3600) as cache:  # type: ignore[arg-type]
+        prompts = {prompt.step_id: prompt for prompt in client.prompts.list()}
+        ours = partial(cache.get, "classify")
+        ours()
+        plain = partial(prompts.__getitem__, "classify")
+        measured = pairs(lambda: seconds(ours, 200_000), lambda: seconds(plain, 200_000), 15)
+        report("PromptCache.get of a fresh prompt, against a dict lookup", measured, "<= 10", 1e9, "ns")
+        rate = 1 / statistics.median(ours for ours, _ in measured)
+        print(f"{'':58} {rate:9,.0f} a second{'':33}target >= 500,000")
+        measured = pairs(lambda: seconds(client.prompts.list, 100), lambda: seconds(ours, 200_000), 15)
+        report("calling the API each time, against PromptCache.get", measured, ">= 1,000", 1e6, "us")
+
+
 def main() -> None:
     print(f"Python {sys.version.split()[0]}, httpx {httpx.__version__}, {os.cpu_count()} cores\n")
     with sandbox() as variables:
@@ -266,6 +281,7 @@ def main() -> None:
     gathered()
     bulk()
     memory()
+    prompt_cache()
 
 
 if __name__ == "__main__":
