@@ -1,4 +1,4 @@
-"""Every exception of the library.
+"""The exceptions of the core. A room that has one more puts it below `ArtanisError`.
 
 ArtanisError
 ├── CredentialsError               local: something is missing, malformed or unsafe; no request was sent
