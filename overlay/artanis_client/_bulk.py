@@ -32,7 +32,7 @@ from typing import Any, cast
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint, current_token
+from anyio.lowlevel import current_token
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
@@ -309,8 +309,7 @@ class AsyncDetails(AsyncIterator[TraceDetail]):
         if self._traces is not None:
             order.begin(await self._traces(), http.max_connections)
             self._traces = None
-        await checkpoint()
-        while True:
+        while True:  # without a checkpoint: after one window, at the latest, there is something to wait for
             new = order.more()
             if not order.window:
                 raise StopAsyncIteration
