@@ -172,7 +172,7 @@ def plain_server(latency: float, traces: int) -> Iterator[dict[str, Any]]:
 
 
 def bulk() -> None:
-    latency, count = 0.02, 2000
+    latency, count = 0.02, 4000
 
     def sync(width: int) -> float:
         with Artanis(**arguments, max_connections=width) as client:

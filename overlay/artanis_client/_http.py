@@ -77,6 +77,7 @@ _HTTPX_VARIABLES = {
     "SSLKEYLOGFILE",
 }
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+_SAFE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # which is what nearly all are
 _OWN_ARGUMENTS = {
     "auth": "the credentials are arguments of the client",
     "base_url": "it is an argument of the client",
@@ -692,6 +693,8 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def _refuse_unsafe_path(url: str) -> None:
     path = url.partition("?")[0]
+    if _SAFE_PATH.fullmatch(path):
+        return
     if "://" in path:
         path = path.partition("://")[2]
     for segment in path.split("/")[1:]:
