@@ -57,6 +57,25 @@ def span(**fields: Any) -> dict[str, Any]:
     }
 
 
+def ids(count: int) -> list[str]:
+    """The ids of the traces that `serve` makes."""
+    return [f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}" for n in range(count)]
+
+
+def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> list[str]:
+    """Make a server have traces of one span each; `answer` may say something else for the id of one."""
+
+    def handle(request: Request) -> Answer:
+        if request.path.startswith("/api/traces?"):
+            return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
+        trace_id = request.path.rpartition("/")[2]
+        spans = [span(id=f"span-of-{trace_id}")]
+        return answer(trace_id) or Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})
+
+    server.answers = [handle]
+    return ids(count)
+
+
 def unmeasured() -> dict[str, str]:
     """The environment for a process whose coverage is of no interest, or in the way."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COV")}

@@ -38,7 +38,7 @@ from artanis_client import (
     models,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, Answer, Both, Request, Server, span, trace, unmeasured
+from support import KEY, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured
 
 
 @pytest.fixture(scope="module")
@@ -103,24 +103,6 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.005)
-
-
-def ids(count: int) -> list[str]:
-    return [f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}" for n in range(count)]
-
-
-def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> list[str]:
-    """Make a server have traces; `answer` may say something else for the id of one."""
-
-    def handle(request: Request) -> Answer:
-        if request.path.startswith("/api/traces?"):
-            return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
-        trace_id = request.path.rpartition("/")[2]
-        body = {**trace(id=trace_id), "spans": [span()], "feedback": []}
-        return answer(trace_id) or Answer(body=body)
-
-    server.answers = [handle]
-    return ids(count)
 
 
 # Order and completeness

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from artanis_client import (
     export,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, Answer, Both, Request, Server, span, trace, unmeasured
+from support import KEY, Answer, Both, Server, ids, serve, span, trace, unmeasured
 
 FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 
@@ -76,23 +76,6 @@ def expected(sandbox: Sandbox, **arguments: Any) -> list[EvaluationExample]:
     with Artanis(**sandbox.credentials) as client:
         details = [client.traces.get(listed.id) for listed in client.traces.list()]
     return [made for detail in details for made in examples(detail, **arguments)]
-
-
-def ids(count: int) -> list[str]:
-    return [f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}" for n in range(count)]
-
-
-def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> None:
-    """Make a server have traces; `answer` may say something else for the id of one."""
-
-    def handle(request: Request) -> Answer:
-        if request.path.startswith("/api/traces?"):
-            return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
-        trace_id = request.path.rpartition("/")[2]
-        spans = [span(id=f"span-of-{trace_id}")]
-        return answer(trace_id) or Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})
-
-    server.answers = [handle]
 
 
 def asked(server: Server) -> list[str]:
@@ -203,7 +186,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(value=JSON, approved=JSON, comments=st.lists(st.text(), max_size=2), step=st.text(st.characters(codec="utf-8")))
 @example("a\nb\r\n\"c\", 'd' 🙂\u2028\x85\x00", {"a": [None, {"b": None}]}, ["x\ny"], "a,b\n")
 @example("\ud83d", ["\ude42", 2**53 + 1, -(2**80), 1e-320], ["\udc00"], '"')

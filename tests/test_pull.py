@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import attrs
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from artanis_client import (
@@ -528,7 +528,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(\.|$)", r
 ids = text | st.sampled_from(STEPS) | st.text("aA.cCoOnN~%/1é", max_size=6) | st.text("aÉ😀", min_size=60, max_size=300)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sets(ids, min_size=1, max_size=4))
 @example(set(STEPS))
 def test_file_names_are_safe_and_distinct(steps: set[str]) -> None:
@@ -813,7 +813,7 @@ def patched(old: str, diff: str) -> str:
 few_lines = st.lists(st.sampled_from(["a\n", "b\n", "\n", "a\r\n", "--- x\n", "@@ -1 +1 @@\n", "\\ No\n"]), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*[st.builds(lambda lines, end: "".join(lines) + end, few_lines, text.map(lambda t: t[:5]))] * 2)
 def test_a_diff_tells_all(old: str, new: str) -> None:
     """Applied to the old version, it gives the new one; of equal ones there is none."""
