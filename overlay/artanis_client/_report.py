@@ -1,0 +1,645 @@
+"""The scorecard as one page for people: HTML that needs no script and no network, with charts as SVG.
+
+Nothing is kept of an example but counts, so that a project of any size can be reported. Every piece of text becomes
+markup in one place, `_tag`. Charts place things in per cent of their width and hang labels into margins of fixed width,
+so that they fit a telephone and a sheet of paper while their text keeps its size.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from itertools import groupby, takewhile, zip_longest
+from typing import Any
+
+from ._errors import printable
+from ._evaluation import (
+    EvaluationExample,
+    Outcome,
+    ScorecardRow,
+    ScorecardWeek,
+    _is_same_json,
+    _row,
+    _utc,
+    scorecard,
+)
+
+# What bounds the page, whatever the API sends. The page says what it leaves out.
+_STEPS = 40
+_VERSIONS = 200
+_WEEKS = 104
+_CORRECTIONS = 20
+_COUNTED = 5_000  # different corrections in memory at once
+_LONGEST = 120  # characters of a value
+
+_ABSENT: Any = object()  # stands for a value that only the other of two outputs has
+_NBSP = "\N{NO-BREAK SPACE}"
+_NONE = "\N{EN DASH}"
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --paper: #ffffff; --ink: #1c1c1c; --quiet: #595959; --rule: #cfcfcf; --mark: #0b4f8a; }
+@media screen and (prefers-color-scheme: dark) { :root {
+  --paper: #16191c; --ink: #e6e4df; --quiet: #a8aeb4; --rule: #41474d; --mark: #8fbff5; } }
+* { box-sizing: border-box; }
+html { background: var(--paper); color: var(--ink);
+  font: 100%/1.45 Charter, "Bitstream Charter", Cambria, Georgia, serif; }
+body { max-width: 62rem; margin: 0 auto; padding: 1.25rem 1rem 3rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .5rem; }
+h2 { font-size: 1.15rem; margin: 2.25rem 0 .25rem; border-top: 1px solid var(--ink); padding-top: .5rem; }
+h3 { font-size: .9rem; margin: 0; }
+p { max-width: 44rem; margin: .4rem 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .9rem; margin: .5rem 0 1rem; font-size: .85rem; }
+dt { color: var(--quiet); }
+dd { margin: 0; }
+.lead { font-size: 1.05rem; }
+.note, figcaption { color: var(--quiet); font-size: .85rem; }
+figure { margin: .75rem 0; }
+svg { display: block; overflow: visible; font: .75rem/1 system-ui, sans-serif; fill: var(--ink); }
+svg .quiet { fill: var(--quiet); }
+svg .name { font-weight: 600; }
+svg .rule { stroke: var(--rule); }
+svg .new { stroke: var(--quiet); stroke-dasharray: 2 3; }
+svg .mark { fill: var(--mark); stroke: var(--mark); stroke-width: 1.5; }
+.versions { width: calc(100% - 10rem); margin: 0 3.5rem 0 6.5rem; }
+.weeks { width: calc(100% - 3rem); margin: 0 .5rem 0 2.5rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17.5rem), 1fr)); gap: 1rem 1.5rem; }
+.panels figure { margin: 0; }
+.scroll { overflow-x: auto; margin: .75rem 0; }
+table { border-collapse: collapse; width: 100%; font: .8rem/1.35 system-ui, sans-serif; }
+.wide table { min-width: 40rem; }
+caption { text-align: left; color: var(--quiet); padding-bottom: .25rem; }
+th, td { text-align: left; vertical-align: top; padding: .15rem .75rem .15rem 0; font-weight: 400; }
+thead th { vertical-align: bottom; color: var(--quiet); border-bottom: 1px solid var(--ink); }
+tbody { border-bottom: 1px solid var(--rule); }
+tbody .group { font-weight: 600; padding-top: .4rem; }
+tfoot :is(th, td) { font-weight: 600; }
+.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums lining-nums; }
+.bar { width: 25%; min-width: 3rem; }
+.bar svg { height: .7rem; margin-top: .2rem; }
+code, bdi { unicode-bidi: isolate; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .95em; }
+summary { cursor: pointer; font-size: .85rem; }
+:focus-visible { outline: 2px solid var(--mark); outline-offset: 2px; }
+@media print {
+  @page { margin: 15mm; }
+  :root { color-scheme: light; }
+  html { font-size: 80%; }
+  body { max-width: none; padding: 0; }
+  figure, tr { break-inside: avoid; }
+  h2, h3, caption { break-after: avoid; }
+  .scroll { overflow: visible; }
+  .wide table { min-width: 0; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+}
+"""
+
+
+def report_html(
+    examples: Iterable[EvaluationExample],
+    *,
+    title: str,
+    source: Mapping[str, str],
+    generated_at: datetime,
+    prompt_names: Mapping[str, str] | None = None,
+) -> str:
+    """A page of HTML that shows how reviewers judged what the steps returned, for `Path.write_text` in UTF-8.
+
+    The same arguments give the same page. It has what `scorecard` returns, as charts and as tables, how much nobody has
+    reviewed, and what was corrected most often.
+
+    Args:
+        examples: Each is looked at once and not kept. Memory grows with steps, prompt versions and weeks, and not with
+            the number of examples. Corrections are counted exactly while no more than 5,000 different ones are known;
+            beyond that, rare ones are forgotten, and the page says by how much its counts may be too low.
+        title: Heading of the page.
+        source: What the examples are of, such as `{"Project": "support-chat"}`.
+        generated_at: Time to put on the page.
+        prompt_names: What to call a prompt version, by its id, such as `v3`; the page has the id, too.
+    """
+    corrections = _Corrections()
+    card = scorecard(corrections.passing(examples))
+    names = prompt_names or {}
+    parts = [_section_head(title, {**source, "Generated": _utc(generated_at).strftime("%Y-%m-%dT%H:%M:%SZ")})]
+    if not card["versions"]:
+        parts.append(_tag("p", "There are no spans here, and so there is nothing to report.", class_="lead"))
+    else:
+        steps = _steps(card["versions"])
+        shown = {row["step_id"] for row in sorted(steps, key=lambda row: -row["spans"])[:_STEPS]}
+        weeks = sorted({row["week"] for row in card["weeks"]})
+        parts += [
+            _lead(card["versions"], weeks),
+            _note(len(steps) - len(shown), f"Of {len(steps):,} steps, the {_STEPS} with the most spans are shown."),
+            *_by_version([row for row in card["versions"] if row["step_id"] in shown], names),
+            *_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-_WEEKS:], len(weeks), names),
+            *corrections.section(),
+            *_backlog([row for row in steps if row["step_id"] in shown], card["weeks"]),
+            *_reading(),
+        ]
+    head = (
+        _Html('<meta charset="utf-8"/>\n'),
+        _Html(
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
+        ),
+        _Html('<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'),
+        _tag("title", title),
+        _tag("style", _Html(_STYLE)),
+    )
+    page = _tag("html", _tag("head", *head), _tag("body", _tag("main", *parts)), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+class _Html(str):
+    """Markup, as against text, which is escaped where it becomes part of some."""
+
+    __slots__ = ()
+
+
+def _tag(name: str, *children: str, **attributes: object) -> _Html:
+    """An element; the names of attributes are those of HTML, with `_` for `-` and one more where Python has a keyword.
+
+    Also XML, so that a test can parse a page strictly.
+    """
+    inner = "".join(child if isinstance(child, _Html) else html.escape(printable(child)) for child in children)
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in attributes.items()
+    )
+    return _Html(f"<{name}{given}>{inner}</{name}>" + ("\n" if name in _LINES else ""))
+
+
+_LINES = {"p", "tr", "section", "figure", "svg", "table", "h1", "h2", "h3", "dl", "title", "style", "head"}
+
+
+def _note(condition: object, text: str) -> _Html:
+    return _tag("p", text, class_="note") if condition else _Html()
+
+
+def _percent(share: float | None) -> str:
+    return _NONE if share is None else f"{100 * share:.1f}{_NBSP}%"
+
+
+def _interval(row: ScorecardRow) -> str:
+    if row["acceptance_low"] is None or row["acceptance_high"] is None:
+        return _NONE
+    return f"{100 * row['acceptance_low']:.1f} to {_percent(row['acceptance_high'])}"
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number:,}{_NBSP}{one}{'' if number == 1 else 's'}"
+
+
+def _section_head(title: str, facts: Mapping[str, str]) -> _Html:
+    terms = [child for key, value in facts.items() for child in (_tag("dt", key), _tag("dd", value))]
+    return _Html(_tag("h1", title) + _tag("dl", *terms))
+
+
+def _steps(rows: Iterable[ScorecardRow]) -> list[ScorecardRow]:
+    """Rows of the scorecard put together by step."""
+    return [_sum(step, group) for step, group in groupby(rows, key=lambda row: row["step_id"])]
+
+
+def _sum(step_id: str, rows: Iterable[ScorecardRow]) -> ScorecardRow:
+    counts = Counter[Outcome]()
+    for row in rows:
+        counts[Outcome.ACCEPTED] += row["accepted"]
+        counts[Outcome.CORRECTED] += row["corrected"]
+        counts[Outcome.UNREVIEWED] += row["spans"] - row["reviewed"]
+    return _row(step_id, None, counts)
+
+
+def _lead(rows: Sequence[ScorecardRow], weeks: Sequence[str]) -> _Html:
+    total = _sum("", rows)
+    steps = len({row["step_id"] for row in rows})
+    when = f"in the week of {weeks[0]}" if len(weeks) == 1 else f"from the week of {weeks[0]} to that of {weeks[-1]}"
+    text = f"{_count(total['spans'], 'span')} of {_count(steps, 'step')}, {when}. "
+    if total["reviewed"]:
+        text += (
+            f"Reviewers judged {total['reviewed']:,} of them ({_percent(total['reviewed'] / total['spans'])}) and "
+            f"accepted {total['accepted']:,} as they were: {_percent(total['acceptance_rate'])} of those reviewed "
+            f"(95{_NBSP}% interval {_interval(total)})."
+        )
+    else:
+        text += "Nobody has reviewed any of them yet."
+    return _tag("p", text, class_="lead")
+
+
+def _figure(css: str, height: float, title: str, description: str, *children: str, name: str) -> _Html:
+    """A chart that a screen reader can tell of."""
+    head = (_tag("title", title, id=f"{name}-title"), _tag("desc", description, id=f"{name}-text"))
+    size = {"width": "100%", "height": height, "class": css}
+    return _tag("svg", *head, *children, **size, role="img", aria_labelledby=f"{name}-title {name}-text")
+
+
+def _table(caption: str, columns: Sequence[str], *bodies: str, name: str, css: str = "") -> _Html:
+    """A table with columns of numbers, which are those whose headings begin with `#`."""
+    head = [
+        _tag("th", column.removeprefix("#"), scope="col", class_="number" if column.startswith("#") else "text")
+        for column in columns
+    ]
+    table = _tag("table", _tag("caption", caption, id=name), _tag("thead", _tag("tr", *head)), *bodies)
+    return _tag("div", table, class_=f"scroll {css}".strip(), role="region", tabindex=0, aria_labelledby=name)
+
+
+def _numbers(*texts: str) -> list[_Html]:
+    return [_tag("td", text, class_="number") for text in texts]
+
+
+def _bar(share: float) -> _Html:
+    """The number beside it, once more."""
+    bar = _tag("rect", class_="mark", width=f"{100 * share:.1f}%", height="100%", stroke="none")
+    return _tag("td", _tag("svg", bar, width="100%", height="10", aria_hidden="true"), class_="bar")
+
+
+def _x(share: float) -> str:
+    return f"{100 * share:.2f}%"
+
+
+def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> _Html:
+    return _tag("line", class_=css, x1=_x(x1), y1=f"{y1:.1f}", x2=_x(x2), y2=f"{y2:.1f}")
+
+
+def _short(text: str, most: int = 12) -> str:
+    """Enough of an id or name to find it in the table, where it is whole."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[1 - most + most // 2 :]}"
+
+
+def _version_name(row: ScorecardRow, names: Mapping[str, str]) -> str:
+    version = row["prompt_version_id"]
+    return "no prompt" if version is None else names.get(version) or version
+
+
+def _by_version(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> Iterator[_Html]:
+    yield _tag("h2", "Acceptance by step and prompt version")
+    shown = sorted(sorted(range(len(rows)), key=lambda index: -rows[index]["spans"])[:_VERSIONS])
+    yield _note(
+        len(rows) - len(shown), f"Of {len(rows):,} prompt versions, the {_VERSIONS} with the most spans are shown."
+    )
+    groups = [
+        (step, list(group)) for step, group in groupby((rows[index] for index in shown), key=lambda row: row["step_id"])
+    ]
+    title = "Acceptance by step and prompt version"
+    yield _tag("figure", _version_chart(title, groups, names), _tag("figcaption", _VERSIONS_CAPTION))
+    bodies = [
+        _tag(
+            "tbody",
+            _tag("tr", _tag("th", step, scope="rowgroup", colspan=8, class_="group")),
+            *(
+                _tag(
+                    "tr",
+                    _tag("th", _version_name(row, names), scope="row"),
+                    _tag("td", _tag("code", row["prompt_version_id"] or _NONE)),
+                    *_numbers(*(f"{row[key]:,}" for key in ("spans", "reviewed", "accepted", "corrected"))),
+                    *_numbers(_percent(row["acceptance_rate"]), _interval(row)),
+                )
+                for row in group
+            ),
+        )
+        for step, group in groups
+    ]
+    columns = ["Prompt version", "Id", "#Spans", "#Reviewed", "#Accepted", "#Corrected", "#Rate", "#95 % interval"]
+    yield _table("Numbers of the chart, oldest version first", columns, *bodies, name="versions", css="wide")
+
+
+_VERSIONS_CAPTION = (
+    "Dot: share of the reviewed spans whose output was accepted as it was. Line: its 95 % Wilson interval. "
+    "Versions from the oldest to the newest."
+)
+
+
+def _version_chart(title: str, groups: Sequence[tuple[str, Sequence[ScorecardRow]]], names: Mapping[str, str]) -> _Html:
+    marks: list[_Html] = []
+    rates: list[tuple[float, str]] = []
+    y = 4.0
+    for step, rows in groups:
+        y += 16
+        marks.append(_tag("text", _short(step, 40), x="-6.25rem", y=f"{y:.0f}", class_="name"))
+        for row in rows:
+            y += 20
+            name = _version_name(row, names)
+            marks.append(_tag("text", _short(name), x="-6.25rem", y=f"{y:.0f}"))
+            rate, low, high = row["acceptance_rate"], row["acceptance_low"], row["acceptance_high"]
+            if rate is None or low is None or high is None:
+                marks.append(_tag("text", "not reviewed", x="0", dx=6, y=f"{y:.0f}", class_="quiet"))
+                continue
+            rates.append((rate, f"{_short(step, 40)}, {_short(name)}"))
+            marks.append(_line("mark", low, y - 4, high, y - 4))
+            marks.append(_tag("circle", class_="mark", cx=_x(rate), cy=f"{y - 4:.0f}", r=3.5))
+            marks.append(_tag("text", _percent(rate), x="100%", dx=8, y=f"{y:.0f}"))
+        y += 8
+    grid = [
+        part
+        for share in (0, 0.25, 0.5, 0.75, 1)
+        for part in (
+            _line("rule", share, 6, share, y),
+            _tag(
+                "text",
+                f"{100 * share:.0f}{_NBSP}%",
+                x=_x(share),
+                y=f"{y + 14:.0f}",
+                class_="quiet",
+                text_anchor="middle",
+            ),
+        )
+    ]
+    description = "The axis goes from 0 to 100 %. The numbers are in the table below. "
+    if rates:
+        (least, worst), (most, best) = min(rates), max(rates)
+        description += f"Lowest: {_percent(least)} ({worst}). Highest: {_percent(most)} ({best})."
+    else:
+        description += "Nothing is reviewed yet."
+    return _figure("versions", y + 20, title, description, *grid, *marks, name="chart")
+
+
+def _by_week(
+    rows: Sequence[ScorecardWeek], weeks: Sequence[str], known: int, names: Mapping[str, str]
+) -> Iterator[_Html]:
+    yield _tag("h2", "Acceptance by week")
+    yield _tag(
+        "p",
+        "A week starts on Monday, in UTC. Dot: share accepted of that week's spans that are reviewed; line: its "
+        "95 % Wilson interval; weeks in a row are joined. A dotted line is where a prompt version was first used.",
+        class_="note",
+    )
+    yield _note(known - len(weeks), f"Of {known:,} weeks, the last {_WEEKS} are shown.")
+    panels: list[_Html] = []
+    bodies: list[_Html] = []
+    for number, (step, of_step) in enumerate(groupby(rows, key=lambda row: row["step_id"])):
+        by_week: dict[str, list[ScorecardWeek]] = {}
+        new: dict[str, list[str]] = {}
+        seen: set[str | None] = {None}
+        for row in of_step:
+            by_week.setdefault(row["week"], []).append(row)
+            if row["prompt_version_id"] not in seen:
+                seen.add(row["prompt_version_id"])
+                new.setdefault(row["week"], []).append(_version_name(row, names))
+        totals = {week: _sum(step, by_week[week]) for week in weeks if week in by_week}
+        if not totals:
+            continue
+        chart = _week_chart(_short(step, 40), totals, weeks, new, name=f"step-{number}")
+        panels.append(_tag("figure", _tag("h3", step), chart))
+        lines = [
+            _tag(
+                "tr",
+                _tag("th", _tag("time", week), scope="row"),
+                *_numbers(*(f"{row[key]:,}" for key in ("spans", "reviewed", "accepted"))),
+                *_numbers(_percent(row["acceptance_rate"]), _interval(row)),
+                _tag("td", ", ".join(new.get(week, ()))),
+            )
+            for week, row in totals.items()
+        ]
+        heading = _tag("tr", _tag("th", step, scope="rowgroup", colspan=7, class_="group"))
+        bodies.append(_tag("tbody", heading, *lines))
+    yield _tag("div", *panels, class_="panels")
+    columns = ["Week of", "#Spans", "#Reviewed", "#Accepted", "#Rate", "#95 % interval", "First used"]
+    table = _table("Acceptance by step and week", columns, *bodies, name="weeks", css="wide")
+    yield _tag("details", _tag("summary", "Numbers of these charts, as a table"), table)
+
+
+def _week_chart(
+    step: str,
+    totals: Mapping[str, ScorecardRow],
+    weeks: Sequence[str],
+    new: Mapping[str, Sequence[str]],
+    *,
+    name: str,
+) -> _Html:
+    first, last = date.fromisoformat(weeks[0]), date.fromisoformat(weeks[-1])
+    days = (last - first).days
+
+    def x(week: str) -> float:
+        return (date.fromisoformat(week) - first).days / days if days else 0.5
+
+    def y(share: float) -> float:
+        return 18 + 80 * (1 - share)
+
+    marks = [
+        part
+        for share in (0, 0.5, 1)
+        for part in (
+            _line("rule", 0, y(share), 1, y(share)),
+            _tag("text", f"{100 * share:.0f}{_NBSP}%", x=-6, y=y(share) + 4, class_="quiet", text_anchor="end"),
+        )
+    ]
+    free_from = 0.0  # where there is room for the next label
+    for week in (week for week in weeks if week in new):
+        marks.append(_line("new", x(week), 14, x(week), y(0)))
+        label = ", ".join(new[week])
+        if len(label) <= 12 and x(week) >= free_from:
+            anchor = "end" if x(week) > 0.85 else "start" if x(week) < 0.15 else "middle"
+            marks.append(_tag("text", label, x=_x(x(week)), y=10, class_="quiet", text_anchor=anchor))
+            free_from = x(week) + 0.05 * len(label)
+    reviewed: list[tuple[str, float]] = []
+    for week, row in totals.items():
+        rate, low, high = row["acceptance_rate"], row["acceptance_low"], row["acceptance_high"]
+        if rate is None or low is None or high is None:
+            continue
+        if reviewed and (date.fromisoformat(week) - date.fromisoformat(reviewed[-1][0])).days == 7:
+            marks.append(_line("mark", x(reviewed[-1][0]), y(reviewed[-1][1]), x(week), y(rate)))
+        marks.append(_line("mark", x(week), y(low), x(week), y(high)))
+        tip = f"Week of {week}: {row['accepted']:,} of {row['reviewed']:,}, {_percent(rate)}"
+        dot = {"cx": _x(x(week)), "cy": f"{y(rate):.1f}", "r": 2.5}
+        marks.append(_tag("circle", _tag("title", tip), class_="mark", **dot))
+        reviewed.append((week, rate))
+    if days:
+        marks.append(_tag("text", weeks[0], x="0", y=114, class_="quiet"))
+        marks.append(_tag("text", weeks[-1], x="100%", y=114, class_="quiet", text_anchor="end"))
+    else:
+        marks.append(_tag("text", weeks[0], x="50%", y=114, class_="quiet", text_anchor="middle"))
+    if reviewed:
+        ends = [f"{_percent(rate)} in the week of {week}" for week, rate in (reviewed[0], reviewed[-1])]
+        description = f"{_count(len(reviewed), 'week')} with reviews; first {ends[0]}, last {ends[1]}. "
+    else:
+        marks.append(_tag("text", "not reviewed", x="50%", y=62, class_="quiet", text_anchor="middle"))
+        description = "Nothing is reviewed in these weeks. "
+    description += "The axis goes from 0 to 100 %. The numbers are in the table below the charts."
+    return _figure("weeks", 120, f"{step}: acceptance by week", description, *marks, name=name)
+
+
+def _backlog(steps: Sequence[ScorecardRow], weeks: Iterable[ScorecardWeek]) -> Iterator[_Html]:
+    yield _tag("h2", "Not reviewed yet")
+    oldest: dict[str, str] = {}
+    for row in weeks:
+        if row["spans"] > row["reviewed"]:
+            oldest[row["step_id"]] = min(row["week"], oldest.get(row["step_id"], row["week"]))
+    most = max(row["spans"] - row["reviewed"] for row in steps) or 1
+
+    def line(name: str, row: ScorecardRow, *more: str) -> _Html:
+        unreviewed = row["spans"] - row["reviewed"]
+        numbers = (f"{unreviewed:,}", f"{row['spans']:,}", _percent(unreviewed / row["spans"]))
+        return _tag("tr", _tag("th", name, scope="row"), *_numbers(*numbers), *more)
+
+    lines = [
+        line(
+            row["step_id"],
+            row,
+            *_numbers(oldest.get(row["step_id"], _NONE)),
+            _bar((row["spans"] - row["reviewed"]) / most),
+        )
+        for row in steps
+    ]
+    total = line("All of these", _sum("", steps), *_numbers(min(oldest.values(), default=_NONE)), _tag("td"))
+    yield _table(
+        "Spans that have no approved output, by step; the bars show how many",
+        ["Step", "#Unreviewed", "#Spans", "#Share", "#Oldest, week of", "Unreviewed"],
+        _tag("tbody", *lines),
+        _tag("tfoot", total),
+        name="backlog",
+    )
+
+
+def _reading() -> Iterator[_Html]:
+    yield _tag("h2", "How to read this")
+    yield _tag(
+        "p",
+        "A span is one step of one run. It is accepted where the approved output is, as JSON, the output; corrected "
+        "where it differs; unreviewed where there is none. Rates are of reviewed spans only.",
+    )
+    yield _tag(
+        "p",
+        "The 95 % Wilson interval says how far off a rate may be by chance: it is wide where few spans are reviewed. "
+        "It assumes that reviewers pick spans without regard to how good they are. Where the intervals of two versions "
+        "overlap widely, more reviews are needed to tell them apart.",
+    )
+
+
+class _Frequent:
+    """Counts of the most frequent keys in bounded memory, after Misra and Gries.
+
+    Exact while there are no more than `_COUNTED` different keys; then each count may be too low, by `missed` at most,
+    and what is missing was counted no more often than that.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counter[tuple[str, ...]]()
+        self.missed = 0
+
+    def add(self, keys: Iterable[tuple[str, ...]]) -> None:
+        self.counts.update(list(keys))  # a list, because a mapping would be taken for counts
+        if len(self.counts) > _COUNTED:
+            rare = sorted(self.counts.values(), reverse=True)[_COUNTED // 2]
+            self.missed += rare
+            self.counts = Counter({key: count - rare for key, count in self.counts.items() if count > rare})
+
+    def top(self, *, least: int) -> list[tuple[tuple[str, ...], int]]:
+        found = [(key, count) for key, count in self.counts.items() if count >= least]
+        return sorted(found, key=lambda item: (-item[1], item[0]))[:_CORRECTIONS]
+
+    def caution(self) -> _Html:
+        return _note(
+            self.missed,
+            f"Too many are different to count each of them: these counts may be too low, by up to {self.missed:,}.",
+        )
+
+
+class _Corrections:
+    """What reviewers changed: where, and into what."""
+
+    def __init__(self) -> None:
+        self._spans = 0
+        self._places = _Frequent()
+        self._changes = _Frequent()
+
+    def passing(self, examples: Iterable[EvaluationExample]) -> Iterator[EvaluationExample]:
+        """The same examples, counted on their way."""
+        for example in examples:
+            if example.outcome is Outcome.CORRECTED:
+                self._spans += 1
+                step = example.step_id[:500]
+                found = [
+                    (step, path, *_texts(*pair))
+                    for path, *pair in _differences(example.output, example.approved_output)
+                ]
+                # A span counts once for each, and in an order that does not depend on the hash of text.
+                self._places.add(dict.fromkeys(change[:2] for change in found))
+                self._changes.add(dict.fromkeys(found))
+            yield example
+
+    def section(self) -> Iterator[_Html]:
+        yield _tag("h2", "Most frequent corrections")
+        if not self._spans:
+            yield _tag("p", "No output was corrected.")
+            return
+        yield _tag(
+            "p",
+            f"{_count(self._spans, 'output')} {'was' if self._spans == 1 else 'were'} corrected. A path says where in "
+            "the JSON: $ is all of the output, .name a field, [*] any element of a list. A span counts once for each "
+            "path, and once for each change.",
+            class_="note",
+        )
+        lines = [
+            _tag("tr", *_numbers(f"{count:,}"), _bar(count / self._spans), _tag("th", step, scope="row"), _path(path))
+            for (step, path), count in self._places.top(least=1)
+        ]
+        yield _table(
+            f"Where: the {len(lines)} paths corrected in the most spans, with their share of corrected spans as a bar",
+            ["#Spans", "Share", "Step", "Path"],
+            _tag("tbody", *lines),
+            name="places",
+        )
+        yield self._places.caution()
+        changes = self._changes.top(least=2)
+        if not changes:
+            yield _tag("p", "No change was made in more than one span.")
+            return
+        lines = [
+            _tag("tr", *_numbers(f"{count:,}"), _tag("th", step, scope="row"), _path(path), _value(old), _value(new))
+            for (step, path, old, new), count in changes
+        ]
+        yield _table(
+            f"What: the {len(lines)} changes made in the most spans",
+            ["#Spans", "Step", "Path", "Output", "Approved"],
+            _tag("tbody", *lines),
+            name="changes",
+        )
+        yield self._changes.caution()
+
+
+def _path(path: str) -> _Html:
+    return _tag("td", _tag("code", path))
+
+
+def _value(text: str) -> _Html:
+    return _tag("td", _tag("code", text) if text else _tag("em", "absent"))
+
+
+def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The path of everything that differs, and the values there; of lists, what lies between their equal ends."""
+    todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # recursion would end at a depth of 1,000
+    while todo:
+        path, old, new = todo.pop()
+        if old.__class__ is new.__class__ is dict:
+            todo += [(path + _key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
+        elif old.__class__ is new.__class__ is list:
+            start, ends = 0, [len(old), len(new)]
+            while start < min(ends) and _is_same_json(old[start], new[start]):
+                start += 1
+            while start < min(ends) and _is_same_json(old[ends[0] - 1], new[ends[1] - 1]):
+                ends = [end - 1 for end in ends]
+            pairs = zip_longest(old[start : ends[0]], new[start : ends[1]], fillvalue=_ABSENT)
+            todo += [(f"{path}[*]", *pair) for pair in pairs]
+        elif not _is_same_json(old, new):
+            yield path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…", old, new
+
+
+def _key(key: str) -> str:
+    return f".{key}" if key.isidentifier() else f"[{_json(key)}]"
+
+
+def _texts(old: Any, new: Any) -> tuple[str, str]:
+    """Two values as JSON, from shortly before they differ; empty for what is absent."""
+    texts = ["" if value is _ABSENT else _json(value) for value in (old, new)]
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))) - 20
+    if start > 20 and max(map(len, texts)) > _LONGEST:
+        texts = [f"…{text[start:]}" for text in texts]
+    first, second = (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in texts)
+    return first, second
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    except RecursionError:
+        return "(nested too deeply to show)"
