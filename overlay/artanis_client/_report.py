@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -32,11 +33,11 @@ _STEPS = 40
 _VERSIONS = 200
 _WEEKS = 104
 _CORRECTIONS = 20
-_COUNTED = 5_000  # different corrections in memory at once
+_COUNTED = 10_000  # different corrections in memory at once
 _LONGEST = 120  # characters of a value
+_LONGEST_TEXT = 500  # characters of anything else
 
 _ABSENT: Any = object()  # stands for a value that only the other of two outputs has
-_NBSP = "\N{NO-BREAK SPACE}"
 _NONE = "\N{EN DASH}"
 
 _STYLE = """
@@ -44,6 +45,8 @@ _STYLE = """
   --paper: #ffffff; --ink: #1c1c1c; --quiet: #595959; --rule: #cfcfcf; --mark: #0b4f8a; }
 @media screen and (prefers-color-scheme: dark) { :root {
   --paper: #16191c; --ink: #e6e4df; --quiet: #a8aeb4; --rule: #41474d; --mark: #8fbff5; } }
+@media (forced-colors: active) { :root {
+  --paper: Canvas; --ink: CanvasText; --quiet: CanvasText; --rule: GrayText; --mark: CanvasText; } }
 * { box-sizing: border-box; }
 html { background: var(--paper); color: var(--ink);
   font: 100%/1.45 Charter, "Bitstream Charter", Cambria, Georgia, serif; }
@@ -51,13 +54,14 @@ body { max-width: 62rem; margin: 0 auto; padding: 1.25rem 1rem 3rem; overflow-wr
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .25rem; border-top: 1px solid var(--ink); padding-top: .5rem; }
 h3 { font-size: .9rem; margin: 0; }
-p { max-width: 44rem; margin: .4rem 0; }
+p { max-width: 44rem; margin: .4rem 0; text-wrap: pretty; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .9rem; margin: .5rem 0 1rem; font-size: .85rem; }
 dt { color: var(--quiet); }
 dd { margin: 0; }
 .lead { font-size: 1.05rem; }
 .note, figcaption { color: var(--quiet); font-size: .85rem; }
 figure { margin: .75rem 0; }
+figcaption { margin-top: .4rem; }
 svg { display: block; overflow: visible; font: .75rem/1 system-ui, sans-serif; fill: var(--ink); }
 svg .quiet { fill: var(--quiet); }
 svg .name { font-weight: 600; }
@@ -65,25 +69,37 @@ svg .rule { stroke: var(--rule); }
 svg .new { stroke: var(--quiet); stroke-dasharray: 2 3; }
 svg .mark { fill: var(--mark); stroke: var(--mark); stroke-width: 1.5; }
 .versions { width: calc(100% - 10rem); margin: 0 3.5rem 0 6.5rem; }
-.weeks { width: calc(100% - 3rem); margin: 0 .5rem 0 2.5rem; }
+.weeks { width: calc(100% - 3.5rem); margin: 0 .5rem 0 3rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17.5rem), 1fr)); gap: 1rem 1.5rem; }
 .panels figure { margin: 0; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
 table { border-collapse: collapse; width: 100%; font: .8rem/1.35 system-ui, sans-serif; }
-.wide table { min-width: 40rem; }
+.wide table { min-width: 46rem; }
+.wide th { min-width: 5.5rem; }
+.wide .number { min-width: 0; }
+.wide code { white-space: nowrap; }
+.values table { min-width: 32rem; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .25rem; }
 th, td { text-align: left; vertical-align: top; padding: .15rem .75rem .15rem 0; font-weight: 400; }
+.number + :not(.number) { padding-left: .75rem; }
 thead th { vertical-align: bottom; color: var(--quiet); border-bottom: 1px solid var(--ink); }
 tbody { border-bottom: 1px solid var(--rule); }
 tbody .group { font-weight: 600; padding-top: .4rem; }
-tfoot :is(th, td) { font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums lining-nums; }
-.bar { width: 25%; min-width: 3rem; }
-.bar svg { height: .7rem; margin-top: .2rem; }
+.bars { display: grid; min-width: 5.25rem; align-items: center; gap: .5rem;
+  grid-template-columns: 3.25rem minmax(.5rem, 14rem); }
+.bars span { text-align: right; font-variant-numeric: tabular-nums lining-nums; }
+svg .bar { fill: var(--mark); }
+.short table { width: auto; }
+.short th, .path { min-width: 4.25rem; }
+.short .number { min-width: 0; }
+.values :is(th, td) { min-width: 5rem; }
+.values .number { min-width: 0; width: 4rem; }
 code, bdi { unicode-bidi: isolate; }
 code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .95em; }
 summary { cursor: pointer; font-size: .85rem; }
 :focus-visible { outline: 2px solid var(--mark); outline-offset: 2px; }
+@media (max-width: 30rem) { th, td { padding-right: .4rem; } }
 @media print {
   @page { margin: 15mm; }
   :root { color-scheme: light; }
@@ -92,7 +108,9 @@ summary { cursor: pointer; font-size: .85rem; }
   figure, tr { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }
   .scroll { overflow: visible; }
-  .wide table { min-width: 0; }
+  .wide table, .values table { min-width: 0; }
+  .wide code { white-space: normal; }
+  summary { display: none; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
@@ -113,30 +131,34 @@ def report_html(
 
     Args:
         examples: Each is looked at once and not kept. Memory grows with steps, prompt versions and weeks, and not with
-            the number of examples. Corrections are counted exactly while no more than 5,000 different ones are known;
+            the number of examples. Corrections are counted exactly while no more than 10,000 different ones are known;
             beyond that, rare ones are forgotten, and the page says by how much its counts may be too low.
         title: Heading of the page.
         source: What the examples are of, such as `{"Project": "support-chat"}`.
-        generated_at: Time to put on the page.
+        generated_at: Time to put on the page; without an offset it is UTC.
         prompt_names: What to call a prompt version, by its id, such as `v3`; the page has the id, too.
     """
     corrections = _Corrections()
     card = scorecard(corrections.passing(examples))
     names = prompt_names or {}
-    parts = [_section_head(title, {**source, "Generated": _utc(generated_at).strftime("%Y-%m-%dT%H:%M:%SZ")})]
+    facts = {**source, "Generated": f"{_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"}
+    terms = [child for key, value in facts.items() for child in (_tag("dt", key), _tag("dd", value))]
+    parts = [_tag("h1", title), _tag("dl", *terms)]
     if not card["versions"]:
         parts.append(_tag("p", "There are no spans here, and so there is nothing to report.", class_="lead"))
     else:
-        steps = _steps(card["versions"])
-        shown = {row["step_id"] for row in sorted(steps, key=lambda row: -row["spans"])[:_STEPS]}
+        known = _steps(card["versions"])
+        steps = _most(known, _STEPS)
+        shown = {row["step_id"] for row in steps}
         weeks = sorted({row["week"] for row in card["weeks"]})
         parts += [
             _lead(card["versions"], weeks),
-            _note(len(steps) - len(shown), f"Of {len(steps):,} steps, the {_STEPS} with the most spans are shown."),
+            _note(len(known) > _STEPS, f"Of {len(known):,} steps, the {_STEPS} with the most spans are shown."),
             *_by_version([row for row in card["versions"] if row["step_id"] in shown], names),
-            *_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-_WEEKS:], len(weeks), names),
+            *_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-_WEEKS:], names),
+            _note(len(weeks) > _WEEKS, f"Of {len(weeks):,} weeks, the last {_WEEKS} are shown."),
             *corrections.section(),
-            *_backlog([row for row in steps if row["step_id"] in shown], card["weeks"]),
+            *_backlog(steps, card["weeks"]),
             *_reading(),
         ]
     head = (
@@ -163,14 +185,19 @@ def _tag(name: str, *children: str, **attributes: object) -> _Html:
 
     Also XML, so that a test can parse a page strictly.
     """
-    inner = "".join(child if isinstance(child, _Html) else html.escape(printable(child)) for child in children)
+    inner = "".join(child if isinstance(child, _Html) else html.escape(_visible(child)) for child in children)
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in attributes.items()
     )
     return _Html(f"<{name}{given}>{inner}</{name}>" + ("\n" if name in _LINES else ""))
 
 
-_LINES = {"p", "tr", "section", "figure", "svg", "table", "h1", "h2", "h3", "dl", "title", "style", "head"}
+def _visible(text: str) -> str:
+    """Text as one line that UTF-8 can hold and in which nothing hides; of what is very long, the beginning."""
+    return printable(text[:_LONGEST_TEXT]) + ("…" if len(text) > _LONGEST_TEXT else "")
+
+
+_LINES = {"p", "tr", "figure", "table", "h1", "h2", "h3", "dl", "title", "style", "head"}
 
 
 def _note(condition: object, text: str) -> _Html:
@@ -178,7 +205,7 @@ def _note(condition: object, text: str) -> _Html:
 
 
 def _percent(share: float | None) -> str:
-    return _NONE if share is None else f"{100 * share:.1f}{_NBSP}%"
+    return _NONE if share is None else f"{100 * share:.1f} %"
 
 
 def _interval(row: ScorecardRow) -> str:
@@ -188,17 +215,18 @@ def _interval(row: ScorecardRow) -> str:
 
 
 def _count(number: int, one: str) -> str:
-    return f"{number:,}{_NBSP}{one}{'' if number == 1 else 's'}"
-
-
-def _section_head(title: str, facts: Mapping[str, str]) -> _Html:
-    terms = [child for key, value in facts.items() for child in (_tag("dt", key), _tag("dd", value))]
-    return _Html(_tag("h1", title) + _tag("dl", *terms))
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def _steps(rows: Iterable[ScorecardRow]) -> list[ScorecardRow]:
     """Rows of the scorecard put together by step."""
     return [_sum(step, group) for step, group in groupby(rows, key=lambda row: row["step_id"])]
+
+
+def _most(rows: Sequence[ScorecardRow], limit: int) -> list[ScorecardRow]:
+    """The rows with the most spans, in the order that they have."""
+    chosen = sorted(range(len(rows)), key=lambda index: -rows[index]["spans"])[:limit]
+    return [rows[index] for index in sorted(chosen)]
 
 
 def _sum(step_id: str, rows: Iterable[ScorecardRow]) -> ScorecardRow:
@@ -219,14 +247,14 @@ def _lead(rows: Sequence[ScorecardRow], weeks: Sequence[str]) -> _Html:
         text += (
             f"Reviewers judged {total['reviewed']:,} of them ({_percent(total['reviewed'] / total['spans'])}) and "
             f"accepted {total['accepted']:,} as they were: {_percent(total['acceptance_rate'])} of those reviewed "
-            f"(95{_NBSP}% interval {_interval(total)})."
+            f"(95 % interval {_interval(total)})."
         )
     else:
         text += "Nobody has reviewed any of them yet."
     return _tag("p", text, class_="lead")
 
 
-def _figure(css: str, height: float, title: str, description: str, *children: str, name: str) -> _Html:
+def _chart(css: str, height: float, title: str, description: str, *children: str, name: str) -> _Html:
     """A chart that a screen reader can tell of."""
     head = (_tag("title", title, id=f"{name}-title"), _tag("desc", description, id=f"{name}-text"))
     size = {"width": "100%", "height": height, "class": css}
@@ -247,10 +275,11 @@ def _numbers(*texts: str) -> list[_Html]:
     return [_tag("td", text, class_="number") for text in texts]
 
 
-def _bar(share: float) -> _Html:
-    """The number beside it, once more."""
-    bar = _tag("rect", class_="mark", width=f"{100 * share:.1f}%", height="100%", stroke="none")
-    return _tag("td", _tag("svg", bar, width="100%", height="10", aria_hidden="true"), class_="bar")
+def _bar(text: str, share: float) -> _Html:
+    """A cell with a number, and once more as a bar."""
+    bar = _tag("rect", class_="bar", width=_x(share), height="100%")
+    drawn = _tag("svg", bar, width="100%", height=9, aria_hidden="true")
+    return _tag("td", _tag("div", _tag("span", text), drawn, class_="bars"))
 
 
 def _x(share: float) -> str:
@@ -263,6 +292,9 @@ def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> _Html:
 
 def _short(text: str, most: int = 12) -> str:
     """Enough of an id or name to find it in the table, where it is whole."""
+    text = printable(text)
+    if any(unicodedata.east_asian_width(char) in "WF" for char in text):
+        most //= 2
     return text if len(text) <= most else f"{text[: most // 2]}…{text[1 - most + most // 2 :]}"
 
 
@@ -273,15 +305,11 @@ def _version_name(row: ScorecardRow, names: Mapping[str, str]) -> str:
 
 def _by_version(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> Iterator[_Html]:
     yield _tag("h2", "Acceptance by step and prompt version")
-    shown = sorted(sorted(range(len(rows)), key=lambda index: -rows[index]["spans"])[:_VERSIONS])
     yield _note(
-        len(rows) - len(shown), f"Of {len(rows):,} prompt versions, the {_VERSIONS} with the most spans are shown."
+        len(rows) > _VERSIONS, f"Of {len(rows):,} prompt versions, the {_VERSIONS} with the most spans are shown."
     )
-    groups = [
-        (step, list(group)) for step, group in groupby((rows[index] for index in shown), key=lambda row: row["step_id"])
-    ]
-    title = "Acceptance by step and prompt version"
-    yield _tag("figure", _version_chart(title, groups, names), _tag("figcaption", _VERSIONS_CAPTION))
+    groups = [(step, list(group)) for step, group in groupby(_most(rows, _VERSIONS), key=lambda row: row["step_id"])]
+    yield _tag("figure", _version_chart(groups, names), _tag("figcaption", _VERSIONS_CAPTION))
     bodies = [
         _tag(
             "tbody",
@@ -290,16 +318,16 @@ def _by_version(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> Itera
                 _tag(
                     "tr",
                     _tag("th", _version_name(row, names), scope="row"),
-                    _tag("td", _tag("code", row["prompt_version_id"] or _NONE)),
-                    *_numbers(*(f"{row[key]:,}" for key in ("spans", "reviewed", "accepted", "corrected"))),
                     *_numbers(_percent(row["acceptance_rate"]), _interval(row)),
+                    *_numbers(*(f"{row[key]:,}" for key in ("accepted", "corrected", "reviewed", "spans"))),
+                    _tag("td", _tag("code", row["prompt_version_id"] or _NONE)),
                 )
                 for row in group
             ),
         )
         for step, group in groups
     ]
-    columns = ["Prompt version", "Id", "#Spans", "#Reviewed", "#Accepted", "#Corrected", "#Rate", "#95 % interval"]
+    columns = ["Prompt version", "#Rate", "#95 % interval", "#Accepted", "#Corrected", "#Reviewed", "#Spans", "Id"]
     yield _table("Numbers of the chart, oldest version first", columns, *bodies, name="versions", css="wide")
 
 
@@ -309,17 +337,17 @@ _VERSIONS_CAPTION = (
 )
 
 
-def _version_chart(title: str, groups: Sequence[tuple[str, Sequence[ScorecardRow]]], names: Mapping[str, str]) -> _Html:
+def _version_chart(groups: Sequence[tuple[str, Sequence[ScorecardRow]]], names: Mapping[str, str]) -> _Html:
     marks: list[_Html] = []
     rates: list[tuple[float, str]] = []
     y = 4.0
     for step, rows in groups:
         y += 16
-        marks.append(_tag("text", _short(step, 40), x="-6.25rem", y=f"{y:.0f}", class_="name"))
+        marks.append(_tag("text", _short(step, 40), x="-6.5rem", y=f"{y:.0f}", class_="name"))
         for row in rows:
             y += 20
             name = _version_name(row, names)
-            marks.append(_tag("text", _short(name), x="-6.25rem", y=f"{y:.0f}"))
+            marks.append(_tag("text", _short(name), x="-6.5rem", y=f"{y:.0f}"))
             rate, low, high = row["acceptance_rate"], row["acceptance_low"], row["acceptance_high"]
             if rate is None or low is None or high is None:
                 marks.append(_tag("text", "not reviewed", x="0", dx=6, y=f"{y:.0f}", class_="quiet"))
@@ -329,14 +357,15 @@ def _version_chart(title: str, groups: Sequence[tuple[str, Sequence[ScorecardRow
             marks.append(_tag("circle", class_="mark", cx=_x(rate), cy=f"{y - 4:.0f}", r=3.5))
             marks.append(_tag("text", _percent(rate), x="100%", dx=8, y=f"{y:.0f}"))
         y += 8
-    grid = [
+    grid = [_line("rule", share, 6, share, y) for share in (0.25, 0.75)]  # not named: there is no room on a telephone
+    grid += [
         part
-        for share in (0, 0.25, 0.5, 0.75, 1)
+        for share in (0, 0.5, 1)
         for part in (
             _line("rule", share, 6, share, y),
             _tag(
                 "text",
-                f"{100 * share:.0f}{_NBSP}%",
+                f"{100 * share:.0f} %",
                 x=_x(share),
                 y=f"{y + 14:.0f}",
                 class_="quiet",
@@ -350,20 +379,17 @@ def _version_chart(title: str, groups: Sequence[tuple[str, Sequence[ScorecardRow
         description += f"Lowest: {_percent(least)} ({worst}). Highest: {_percent(most)} ({best})."
     else:
         description += "Nothing is reviewed yet."
-    return _figure("versions", y + 20, title, description, *grid, *marks, name="chart")
+    return _chart("versions", y + 20, "Acceptance by step and prompt version", description, *grid, *marks, name="chart")
 
 
-def _by_week(
-    rows: Sequence[ScorecardWeek], weeks: Sequence[str], known: int, names: Mapping[str, str]
-) -> Iterator[_Html]:
+def _by_week(rows: Sequence[ScorecardWeek], weeks: Sequence[str], names: Mapping[str, str]) -> Iterator[_Html]:
     yield _tag("h2", "Acceptance by week")
     yield _tag(
         "p",
         "A week starts on Monday, in UTC. Dot: share accepted of that week's spans that are reviewed; line: its "
-        "95 % Wilson interval; weeks in a row are joined. A dotted line is where a prompt version was first used.",
+        "95 % Wilson interval; weeks in a row are joined. A dotted line is where a prompt version first appears.",
         class_="note",
     )
-    yield _note(known - len(weeks), f"Of {known:,} weeks, the last {_WEEKS} are shown.")
     panels: list[_Html] = []
     bodies: list[_Html] = []
     for number, (step, of_step) in enumerate(groupby(rows, key=lambda row: row["step_id"])):
@@ -384,16 +410,16 @@ def _by_week(
             _tag(
                 "tr",
                 _tag("th", _tag("time", week), scope="row"),
-                *_numbers(*(f"{row[key]:,}" for key in ("spans", "reviewed", "accepted"))),
                 *_numbers(_percent(row["acceptance_rate"]), _interval(row)),
+                *_numbers(*(f"{row[key]:,}" for key in ("accepted", "corrected", "reviewed", "spans"))),
                 _tag("td", ", ".join(new.get(week, ()))),
             )
             for week, row in totals.items()
         ]
-        heading = _tag("tr", _tag("th", step, scope="rowgroup", colspan=7, class_="group"))
+        heading = _tag("tr", _tag("th", step, scope="rowgroup", colspan=8, class_="group"))
         bodies.append(_tag("tbody", heading, *lines))
     yield _tag("div", *panels, class_="panels")
-    columns = ["Week of", "#Spans", "#Reviewed", "#Accepted", "#Rate", "#95 % interval", "First used"]
+    columns = ["Week of", "#Rate", "#95 % interval", "#Accepted", "#Corrected", "#Reviewed", "#Spans", "First seen"]
     table = _table("Acceptance by step and week", columns, *bodies, name="weeks", css="wide")
     yield _tag("details", _tag("summary", "Numbers of these charts, as a table"), table)
 
@@ -420,14 +446,14 @@ def _week_chart(
         for share in (0, 0.5, 1)
         for part in (
             _line("rule", 0, y(share), 1, y(share)),
-            _tag("text", f"{100 * share:.0f}{_NBSP}%", x=-6, y=y(share) + 4, class_="quiet", text_anchor="end"),
+            _tag("text", f"{100 * share:.0f} %", x=-6, y=y(share) + 4, class_="quiet", text_anchor="end"),
         )
     ]
     free_from = 0.0  # where there is room for the next label
     for week in (week for week in weeks if week in new):
         marks.append(_line("new", x(week), 14, x(week), y(0)))
         label = ", ".join(new[week])
-        if len(label) <= 12 and x(week) >= free_from:
+        if _short(label) == label and x(week) >= free_from:
             anchor = "end" if x(week) > 0.85 else "start" if x(week) < 0.15 else "middle"
             marks.append(_tag("text", label, x=_x(x(week)), y=10, class_="quiet", text_anchor=anchor))
             free_from = x(week) + 0.05 * len(label)
@@ -455,38 +481,31 @@ def _week_chart(
         marks.append(_tag("text", "not reviewed", x="50%", y=62, class_="quiet", text_anchor="middle"))
         description = "Nothing is reviewed in these weeks. "
     description += "The axis goes from 0 to 100 %. The numbers are in the table below the charts."
-    return _figure("weeks", 120, f"{step}: acceptance by week", description, *marks, name=name)
+    return _chart("weeks", 120, f"{step}: acceptance by week", description, *marks, name=name)
 
 
 def _backlog(steps: Sequence[ScorecardRow], weeks: Iterable[ScorecardWeek]) -> Iterator[_Html]:
     yield _tag("h2", "Not reviewed yet")
     oldest: dict[str, str] = {}
-    for row in weeks:
-        if row["spans"] > row["reviewed"]:
-            oldest[row["step_id"]] = min(row["week"], oldest.get(row["step_id"], row["week"]))
+    for week in weeks:
+        if week["spans"] > week["reviewed"]:
+            oldest[week["step_id"]] = min(week["week"], oldest.get(week["step_id"], week["week"]))
+    if not oldest:
+        yield _tag("p", "Every span is reviewed.")
+        return
     most = max(row["spans"] - row["reviewed"] for row in steps) or 1
-
-    def line(name: str, row: ScorecardRow, *more: str) -> _Html:
-        unreviewed = row["spans"] - row["reviewed"]
-        numbers = (f"{unreviewed:,}", f"{row['spans']:,}", _percent(unreviewed / row["spans"]))
-        return _tag("tr", _tag("th", name, scope="row"), *_numbers(*numbers), *more)
-
-    lines = [
-        line(
-            row["step_id"],
-            row,
-            *_numbers(oldest.get(row["step_id"], _NONE)),
-            _bar((row["spans"] - row["reviewed"]) / most),
-        )
-        for row in steps
-    ]
-    total = line("All of these", _sum("", steps), *_numbers(min(oldest.values(), default=_NONE)), _tag("td"))
+    lines: list[_Html] = []
+    for row in steps:
+        unreviewed, since = row["spans"] - row["reviewed"], oldest.get(row["step_id"], _NONE)
+        bar = _bar(f"{unreviewed:,}", unreviewed / most)
+        numbers = _numbers(f"{row['spans']:,}", _percent(unreviewed / row["spans"]), since)
+        lines.append(_tag("tr", _tag("th", row["step_id"], scope="row"), bar, *numbers))
     yield _table(
-        "Spans that have no approved output, by step; the bars show how many",
-        ["Step", "#Unreviewed", "#Spans", "#Share", "#Oldest, week of", "Unreviewed"],
+        "Spans without an approved output, by step",
+        ["Step", "Unreviewed", "#Of spans", "#Share", "#Oldest, week of"],
         _tag("tbody", *lines),
-        _tag("tfoot", total),
         name="backlog",
+        css="short",
     )
 
 
@@ -547,7 +566,7 @@ class _Corrections:
         for example in examples:
             if example.outcome is Outcome.CORRECTED:
                 self._spans += 1
-                step = example.step_id[:500]
+                step = example.step_id
                 found = [
                     (step, path, *_texts(*pair))
                     for path, *pair in _differences(example.output, example.approved_output)
@@ -570,14 +589,21 @@ class _Corrections:
             class_="note",
         )
         lines = [
-            _tag("tr", *_numbers(f"{count:,}"), _bar(count / self._spans), _tag("th", step, scope="row"), _path(path))
+            _tag(
+                "tr",
+                _tag("th", step, scope="row"),
+                _path(path),
+                *_numbers(f"{count:,}"),
+                _bar(_percent(count / self._spans), count / self._spans),
+            )
             for (step, path), count in self._places.top(least=1)
         ]
         yield _table(
-            f"Where: the {len(lines)} paths corrected in the most spans, with their share of corrected spans as a bar",
-            ["#Spans", "Share", "Step", "Path"],
+            f"Where: the {len(lines)} paths corrected in the most spans, with their share of all corrected ones",
+            ["Step", "Path", "#Spans", "Share"],
             _tag("tbody", *lines),
             name="places",
+            css="short",
         )
         yield self._places.caution()
         changes = self._changes.top(least=2)
@@ -585,20 +611,21 @@ class _Corrections:
             yield _tag("p", "No change was made in more than one span.")
             return
         lines = [
-            _tag("tr", *_numbers(f"{count:,}"), _tag("th", step, scope="row"), _path(path), _value(old), _value(new))
+            _tag("tr", _tag("th", step, scope="row"), _path(path), _value(old), _value(new), *_numbers(f"{count:,}"))
             for (step, path, old, new), count in changes
         ]
         yield _table(
             f"What: the {len(lines)} changes made in the most spans",
-            ["#Spans", "Step", "Path", "Output", "Approved"],
+            ["Step", "Path", "Output", "Approved", "#Spans"],
             _tag("tbody", *lines),
             name="changes",
+            css="values",
         )
         yield self._changes.caution()
 
 
 def _path(path: str) -> _Html:
-    return _tag("td", _tag("code", path))
+    return _tag("td", _tag("code", path), class_="path")
 
 
 def _value(text: str) -> _Html:
@@ -610,18 +637,21 @@ def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
     todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # recursion would end at a depth of 1,000
     while todo:
         path, old, new = todo.pop()
+        if len(path) > _LONGEST:
+            path = f"{path[:_LONGEST]}…"
         if old.__class__ is new.__class__ is dict:
             todo += [(path + _key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
         elif old.__class__ is new.__class__ is list:
             start, ends = 0, [len(old), len(new)]
-            while start < min(ends) and _is_same_json(old[start], new[start]):
-                start += 1
-            while start < min(ends) and _is_same_json(old[ends[0] - 1], new[ends[1] - 1]):
-                ends = [end - 1 for end in ends]
+            if len(old) != len(new):  # else each faces its own, and where the equal ends are makes no difference
+                while start < min(ends) and _is_same_json(old[start], new[start]):
+                    start += 1
+                while start < min(ends) and _is_same_json(old[ends[0] - 1], new[ends[1] - 1]):
+                    ends = [end - 1 for end in ends]
             pairs = zip_longest(old[start : ends[0]], new[start : ends[1]], fillvalue=_ABSENT)
             todo += [(f"{path}[*]", *pair) for pair in pairs]
         elif not _is_same_json(old, new):
-            yield path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…", old, new
+            yield path, old, new
 
 
 def _key(key: str) -> str:

@@ -1,0 +1,550 @@
+"""The scorecard as a page: what it says, that it can be read everywhere, and that nothing in the data breaks it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from artanis_client import Artanis, EvaluationExample, ScorecardRow, _report, examples, scorecard
+from artanis_client._errors import printable
+from artanis_client._report import report_html
+from artanis_client.sandbox import Sandbox
+from support import unmeasured
+
+NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
+text = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
+
+
+def example(output: Any = "no", approved: Any = "yes", **fields: Any) -> EvaluationExample:
+    made = EvaluationExample(
+        trace_id="t",
+        span_id="s",
+        step_id="classify",
+        prompt_version_id=None,
+        input=None,
+        output=output,
+        approved_output=approved,
+        feedback=(),
+        metadata=None,
+        trace_metadata=None,
+        trace_status=None,
+        created_at=NOON,
+        trace_created_at=NOON,
+        trace_updated_at=NOON,
+    )
+    return attrs.evolve(made, **fields)
+
+
+def page(made: Iterable[EvaluationExample], **more: Any) -> str:
+    return report_html(made, **{"title": "Support", "source": {"Project": "chat"}, "generated_at": NOON, **more})
+
+
+def parse(html: str) -> ElementTree.Element:
+    """The page, which is XML, too: read strictly, where a browser would forgive."""
+    return ElementTree.fromstring(html.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314
+
+
+def words(element: ElementTree.Element) -> str:
+    return "".join(element.itertext())
+
+
+def table(root: ElementTree.Element, name: str) -> list[list[str]]:
+    """The rows of a table's bodies; a row that names a group is put in front of those of the group."""
+    [found] = [each for each in root.iter("table") if each.find(f"caption[@id='{name}']") is not None]
+    rows: list[list[str]] = []
+    group: list[str] = []
+    for row in found.iterfind("tbody/tr"):
+        cells = [words(cell) for cell in row]
+        if row.find("th[@scope='rowgroup']") is not None:
+            group = cells
+        else:
+            rows.append(group + cells)
+    return rows
+
+
+def charts(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [svg for svg in root.iter("svg") if svg.get("aria-hidden") != "true"]
+
+
+@pytest.fixture(scope="module")
+def project() -> list[EvaluationExample]:
+    with Sandbox(traces=60) as sandbox, Artanis(**sandbox.credentials) as client:
+        return [made for trace in client.traces.iter() for made in examples(trace)]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"  # noqa: RUF001
+
+
+def interval(row: ScorecardRow) -> str:
+    low, high = row["acceptance_low"], row["acceptance_high"]
+    return "–" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"  # noqa: RUF001
+
+
+def test_tables_are_the_scorecard(project: list[EvaluationExample]) -> None:
+    """The tables have the numbers of `scorecard`, by version as it has them, and by week put together by step."""
+    root = parse(page(iter(project)))
+    expected = [
+        [
+            *(row["step_id"], row["prompt_version_id"] or "no prompt", percent(row["acceptance_rate"]), interval(row)),
+            *(str(row["accepted"]), str(row["corrected"]), str(row["reviewed"]), str(row["spans"])),
+            row["prompt_version_id"] or "–",  # noqa: RUF001
+        ]
+        for row in scorecard(project)["versions"]
+    ]
+    assert table(root, "versions") == expected
+
+    by_step = scorecard(attrs.evolve(made, prompt_version_id=None) for made in project)
+    assert [row[:-1] for row in table(root, "weeks")] == [
+        [
+            *(row["step_id"], row["week"], percent(row["acceptance_rate"]), interval(row)),
+            *(str(row["accepted"]), str(row["corrected"]), str(row["reviewed"]), str(row["spans"])),
+        ]
+        for row in by_step["weeks"]
+    ]
+    assert [row[:4] for row in table(root, "backlog")] == [
+        [
+            *(row["step_id"], str(row["spans"] - row["reviewed"]), str(row["spans"])),
+            percent((row["spans"] - row["reviewed"]) / row["spans"]),
+        ]
+        for row in by_step["versions"]
+    ]
+
+
+def test_the_backlog_is_as_old_as_its_oldest() -> None:
+    """The week of a step's oldest span that nobody reviewed is there; reviewed ones may be older."""
+    made = [
+        example(approved=approved, created_at=NOON + timedelta(weeks=weeks))
+        for weeks, approved in ((0, 1), (2, None), (3, None), (4, 1))
+    ]
+    assert table(parse(page(made)), "backlog") == [["classify", "2", "4", "50.0 %", "2026-04-20"]]
+
+
+def test_charts_show_the_scorecard(project: list[EvaluationExample]) -> None:
+    """Dots and lines are where the numbers are, in per cent of the axis: versions across, weeks upwards."""
+    card = scorecard(project)
+    across, *panels = charts(parse(page(project)))
+    reviewed = [row for row in card["versions"] if row["reviewed"]]
+    assert [dot.get("cx") for dot in across.iter("circle")] == [
+        f"{100 * (row['acceptance_rate'] or 0):.2f}%" for row in reviewed
+    ]
+    assert [(line.get("x1"), line.get("x2")) for line in across.iterfind("line[@class='mark']")] == [
+        (f"{100 * (row['acceptance_low'] or 0):.2f}%", f"{100 * (row['acceptance_high'] or 0):.2f}%")
+        for row in reviewed
+    ]
+
+    by_step = scorecard(attrs.evolve(made, prompt_version_id=None) for made in project)
+    weeks = sorted({row["week"] for row in by_step["weeks"]})
+    assert [words(panel.find("title") or panel[0]) for panel in panels] == [
+        f"{row['step_id']}: acceptance by week" for row in by_step["versions"]
+    ]
+    for panel, step in zip(panels, by_step["versions"], strict=True):
+        rows = [row for row in by_step["weeks"] if row["step_id"] == step["step_id"] and row["reviewed"]]
+        bottom, middle, top = (float(line.get("y1", "")) for line in panel.iterfind("line[@class='rule']"))
+        assert middle == (top + bottom) / 2
+        assert [float(dot.get("cy", "")) for dot in panel.iter("circle")] == [
+            pytest.approx(bottom + (row["acceptance_rate"] or 0) * (top - bottom), abs=0.06) for row in rows
+        ]
+        assert [float(dot.get("cx", "").removesuffix("%")) for dot in panel.iter("circle")] == [
+            pytest.approx(100 * weeks.index(row["week"]) / (len(weeks) - 1), abs=0.01) for row in rows
+        ]
+
+
+def test_weeks_without_reviews_are_gaps() -> None:
+    """Only weeks in a row are joined, and each has its whisker."""
+    made = [example(created_at=NOON + timedelta(weeks=weeks)) for weeks in (0, 1, 3)]
+    _, panel = charts(parse(page(made)))
+    lines = [(line.get("x1"), line.get("x2")) for line in panel.iterfind("line[@class='mark']")]
+    assert [one for one in lines if one[0] != one[1]] == [("0.00%", "33.33%")]
+    assert [one for one in lines if one[0] == one[1]] == [(x, x) for x in ("0.00%", "33.33%", "100.00%")]
+
+
+def test_versions_by_name() -> None:
+    """A version is called by its name, with its id in the table, and is marked in the week in which it appears."""
+    made = [
+        example(prompt_version_id=version, created_at=NOON + timedelta(weeks=weeks))
+        for version, weeks in (("old-id", 0), ("new-id", 1), ("new-id", 2))
+    ]
+    root = parse(page(made, prompt_names={"old-id": "v1", "new-id": "v2"}))
+    assert [(row[1], row[-1]) for row in table(root, "versions")] == [("v1", "old-id"), ("v2", "new-id")]
+    assert [row[-1] for row in table(root, "weeks")] == ["v1", "v2", ""]
+    across, panel = charts(root)
+    assert {"v1", "v2"} < {words(label) for label in across.iter("text")}
+    assert [line.get("x1") for line in panel.iterfind("line[@class='new']")] == ["0.00%", "50.00%"]
+    assert {"v1", "v2"} < {words(label) for label in panel.iter("text")}
+
+
+LONG = "It was sent on Monday and will be with you soon. "
+
+
+@pytest.mark.parametrize(
+    ("output", "approved", "expected"),
+    [
+        ("a", "b", [["$", '"a"', '"b"']]),
+        ({"a": 1, "b": 2}, {"b": 3, "a": 1.0}, [["$.b", "2", "3"]]),
+        ({"a": {"b c": None}}, {"a": {"b c": True}}, [['$.a["b c"]', "null", "true"]]),
+        ({"a": 1}, {"b": 1}, [["$.a", "1", "absent"], ["$.b", "absent", "1"]]),
+        ({"a": None}, {}, [["$.a", "null", "absent"]]),
+        (["x", "y"], ["x", "z"], [["$[*]", '"y"', '"z"']]),
+        (["x", "y"], ["new", "x", "y"], [["$[*]", "absent", '"new"']]),
+        ([1, 2, 3], [1, 3], [["$[*]", "2", "absent"]]),
+        ([1, 1], [1], [["$[*]", "1", "absent"]]),
+        ([{"a": 1}, 0], [{"a": True}, 0], [["$[*].a", "1", "true"]]),
+        ([0, 0], [1, 1], [["$[*]", "0", "1"]]),
+        ({"a": [1]}, {"a": {"0": 1}}, [["$.a", "[1]", '{"0": 1}']]),
+        ({"b": 1, "a": 2}, 3, [["$", '{"a": 2, "b": 1}', "3"]]),
+        (3 * LONG + "Bye.", 3 * LONG + "Hi.", [["$", '…l be with you soon. Bye."', '…l be with you soon. Hi."']]),
+        ("x" * 500, "y", [["$", '"' + 119 * "x" + "…", '"y"']]),
+        ("<b>&", "\u202e\ud800", [["$", '"<b>&"', r'"\u202e\ud800"']]),
+    ],
+)
+def test_corrections(output: Any, approved: Any, expected: list[list[str]]) -> None:
+    """A correction is where and what: the smallest parts of the JSON that differ, counted once for each span."""
+    root = parse(page([example(output, approved)] * 3))
+    assert table(root, "changes") == [["classify", *change, "3"] for change in expected]
+    paths = sorted({path for path, _, _ in expected})
+    assert table(root, "places") == [["classify", path, "3", "100.0 %"] for path in paths]
+
+
+def test_frequent_corrections_come_first() -> None:
+    """They are sorted by how often they were made; what was changed only once is in the paths alone."""
+    made = [
+        example(n, "other", step_id=step)
+        for step, n, times in (("b", 1, 2), ("a", 2, 3), ("a", 3, 1))
+        for _ in range(times)
+    ]
+    root = parse(page(made))
+    assert [(row[0], row[-1]) for row in table(root, "changes")] == [("a", "3"), ("b", "2")]
+    assert table(root, "places") == [["a", "$", "4", "66.7 %"], ["b", "$", "2", "33.3 %"]]
+    assert "No change was made in more than one span." in page([example()])
+
+
+def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than fit in memory, frequent ones stay, with a count that is too low by no more than the page says."""
+    monkeypatch.setattr(_report, "_COUNTED", 40)
+    held: list[int] = []
+
+    def generate() -> Iterator[EvaluationExample]:
+        for number in range(2_000):
+            yield example("often" if number % 4 == 0 else number)
+            held.append(len(corrections._changes.counts))
+
+    corrections = _report._Corrections()
+    assert sum(1 for _ in corrections.passing(generate())) == 2_000
+    [[key, count]] = corrections._changes.top(least=2)
+    missed = corrections._changes.missed
+    assert key == ("classify", "$", '"often"', '"yes"')
+    assert count <= 500 <= count + missed
+    assert missed <= 2_000 / 20
+    assert max(held) <= 40
+    html = "".join(corrections.section())
+    assert f"these counts may be too low, by up to {missed}." in html
+    assert html.count("may be too low") == 1, "there are few paths, and those are counted exactly"
+    assert "may be too low" not in page([example()] * 50)
+
+
+def test_examples_are_let_go() -> None:
+    """Examples come from a generator, are looked at once, and are not kept."""
+    seen: list[weakref.ref[EvaluationExample]] = []
+
+    def generate() -> Iterator[EvaluationExample]:
+        for number in range(20):
+            assert not any(ref() for ref in seen[:-1])
+            made = example({"a": [number]})
+            seen.append(weakref.ref(made))
+            yield made
+            del made
+
+    assert "20 spans of 1 step" in page(generate())
+
+
+def test_nothing_to_report() -> None:
+    """An empty project gives a page that says so, and what it is of."""
+    html = page([])
+    root = parse(html)
+    assert "There are no spans here" in words(root)
+    assert not [*root.iter("svg"), *root.iter("table")]
+    assert [words(each) for each in root.iter("dd")] == ["chat", "2026-04-08T12:00:00Z"]
+
+
+def test_nothing_reviewed() -> None:
+    """Without a review there is no rate and no dot; the page says so in words."""
+    root = parse(page([example(approved=None, created_at=NOON + timedelta(weeks=weeks)) for weeks in (0, 1)]))
+    assert "2 spans of 1 step, from the week of 2026-04-06 to that of 2026-04-13. Nobody" in words(root)
+    assert "No output was corrected." in words(root)
+    assert not [*root.iter("circle")]
+    assert all("not reviewed" in words(chart) for chart in charts(root))
+    assert table(root, "versions")[0][2:4] == ["–", "–"]  # noqa: RUF001
+
+
+def test_everything_reviewed() -> None:
+    """Without a backlog there is a sentence in its place; a single week stands in the middle."""
+    root = parse(page([example(1, 1), example(1, 2)]))
+    assert "Every span is reviewed." in words(root)
+    assert "accepted 1 as they were: 50.0 % of those reviewed (95 % interval 9.5 to 90.5 %)" in words(root)
+    assert [dot.get("cx") for dot in charts(root)[1].iter("circle")] == ["50.00%"]
+
+
+def test_times_are_utc() -> None:
+    """The time on the page is in UTC and says so."""
+    html = page([], generated_at=datetime(2026, 4, 8, 14, 30, 1, 999, tzinfo=timezone(timedelta(hours=2))))
+    assert "2026-04-08T12:30:01Z" in html
+
+
+def test_the_order_of_examples_does_not_matter(project: list[EvaluationExample]) -> None:
+    """The same examples give the same page, in whatever order they were read."""
+    assert page(project) == page(project[::-1])
+
+
+def test_the_same_page_in_every_process() -> None:
+    """Nothing depends on the hash of text, which differs from process to process."""
+    code = (
+        "import json, sys; from datetime import datetime; from artanis_client._report import *\n"
+        "made = map(EvaluationExample.from_dict, json.load(sys.stdin))\n"
+        "print(report_html(made, title='', source={}, generated_at=datetime(2026, 1, 1)))"
+    )
+    made = [example(dict.fromkeys("abcdefg", 1), dict.fromkeys("gfedcba", n)).to_dict() for n in (2, 3, 2)]
+    one, other = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**unmeasured(), "PYTHONHASHSEED": seed},
+            input=json.dumps(made),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    )
+    assert one == other
+    assert "$.a" in one
+
+
+class Tags(HTMLParser):
+    """What a parser of HTML makes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "dl", "dt", "dd"),
+    *("figure", "figcaption", "svg", "desc", "line", "circle", "text", "rect"),
+    *(
+        "div",
+        "details",
+        "summary",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "code",
+        "em",
+        "span",
+        "time",
+    ),
+}
+ATTRIBUTES = {
+    *("lang", "charset", "http-equiv", "name", "content", "id", "class", "scope", "colspan", "tabindex"),
+    *("role", "aria-labelledby", "aria-hidden"),
+    *("width", "height", "x", "y", "dx", "cx", "cy", "r", "x1", "x2", "y1", "y2", "text-anchor"),
+}
+
+odd = st.one_of(
+    text,
+    st.sampled_from(
+        ["<script>alert(1)</script>", "]]>", "</style>", "-->", "&amp;", '"\'><svg onload="x">', "\x00\x1b[2J"]
+    ),
+    st.sampled_from(["\ud83d", "\ufffe", "a\u0301", "\u202egnp.exe", "語" * 40, "w" * 700, "", " ", "👩‍💻"]),
+)
+leaf = st.none() | st.booleans() | st.integers() | st.floats() | odd
+json_values = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd, inner, max_size=3), max_leaves=8
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    made=st.lists(
+        st.builds(
+            example,
+            json_values,
+            json_values,
+            step_id=odd,
+            prompt_version_id=st.none() | odd,
+            created_at=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+        ),
+        max_size=6,
+    ),
+    title=odd,
+    source=st.dictionaries(odd, odd, max_size=2),
+    names=st.dictionaries(odd, odd, max_size=3),
+)
+def test_odd_text(made: list[EvaluationExample], title: str, source: dict[str, str], names: dict[str, str]) -> None:
+    """Whatever the API sends, the page can be written, is well-formed as XML and as HTML, and has text as text."""
+    html = page(made * 2, title=title, source=source, prompt_names=names)
+    html.encode()
+    root = parse(html)
+    parser = Tags()
+    parser.feed(html)
+    parser.close()
+    assert parser.tags == [element.tag for element in root.iter()]
+    assert parser.text.strip() == words(root).strip()
+    style = words(next(root.iter("style")))
+    assert all(char.isprintable() or char == "\n" for char in words(root).replace(style, ""))
+    heading = words(next(root.iter("h1")))
+    assert heading.removesuffix("…") == printable(title)
+    assert set(parser.tags) <= TAGS
+    assert {name for element in root.iter() for name in element.attrib} <= ATTRIBUTES
+
+
+def nested(depth: int, core: Any) -> Any:
+    for _ in range(depth):
+        core = {"a": [core]}
+    return core
+
+
+def test_deep_values() -> None:
+    """Values nested more deeply than Python recurses are compared and named."""
+    root = parse(page([example(nested(2_000, 1), nested(2_000, 2))] * 2))
+    [[step, path, old, new, count]] = table(root, "changes")
+    assert (step, old, new, count) == ("classify", "1", "2", "2")
+    assert path.startswith("$.a[*].a[*]")
+    assert path.endswith("…")
+    [[_, _, old, _, _]] = table(parse(page([example(nested(100_000, 1), 2)] * 2)), "changes")
+    assert old == "(nested too deeply to show)"
+
+
+def test_it_refers_to_nothing(project: list[EvaluationExample]) -> None:
+    """The page needs neither network nor script, and forbids both."""
+    html = page(project)
+    root = parse(html)
+    assert root.get("lang") == "en"
+    [policy] = [each for each in root.iter("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.get("content") == "default-src 'none'; style-src 'unsafe-inline'"
+    assert not re.search(
+        r"url\(|@import|@font-face|https?:|//|\bhref|\bsrc=|\bon[a-z]+=|<script|<link|<img|<base", html
+    )
+
+
+def test_it_can_be_heard(project: list[EvaluationExample]) -> None:
+    """Each chart has a title and a description, headings go down one level at a time, and tables name their cells."""
+    root = parse(page(project))
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for element in root.iter():
+        assert set(element.get("aria-labelledby", "").split()) <= set(ids)
+    for chart in charts(root):
+        assert chart.get("role") == "img"
+        heading, description = chart.find("title"), chart.find("desc")
+        assert heading is not None
+        assert description is not None
+        assert chart.get("aria-labelledby") == f"{heading.get('id')} {description.get('id')}"
+        assert words(heading)
+        assert "table below" in words(description)
+    assert len(charts(root)) == 1 + len({made.step_id for made in project})
+    levels = [int(element.tag[1]) for element in root.iter() if re.fullmatch("h[1-6]", element.tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for each in root.iter("table"):
+        assert each.find("caption") is not None
+        columns = [cell.get("scope") for cell in each.iterfind("thead/tr/th")]
+        assert set(columns) == {"col"}
+        for row in each.iterfind("tbody/tr"):
+            assert row.find("th") is not None
+            assert sum(int(cell.get("colspan", 1)) for cell in row) == len(columns)
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_it_can_be_seen() -> None:
+    """Text and marks have a contrast of 4.5 or more on paper and in the dark, in colours that are all from one list."""
+    style = _report._STYLE
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block)) for block in re.findall(r":root \{[^}]*--[^}]*\}", style)
+    ]
+    light, dark = (theme for theme in themes if theme)
+    assert light.keys() == dark.keys() == set(re.findall(r"var\(--(\w+)\)", style))
+    for theme in (light, dark):
+        paper = luminance(theme["paper"])
+        for name in ("ink", "quiet", "mark"):
+            darker, lighter = sorted([paper, luminance(theme[name])])
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, name
+    assert luminance(dark["paper"]) < 0.1 < luminance(light["paper"])
+    assert len(re.findall("#[0-9a-f]{3,8}", style)) == 2 * len(light)
+
+
+def test_every_style_is_used(project: list[EvaluationExample]) -> None:
+    """There is no rule for what the page does not have, and no class without a rule but for names of columns."""
+    root = parse(page(project))
+    used = {name for element in root.iter() for name in element.get("class", "").split()}
+    styled = set(re.findall(r"\.([a-z]+)\b(?=[^{}]*\{)", _report._STYLE))
+    assert styled <= used
+    assert used - styled <= {"text"}
+
+
+def test_size_of_10_000_traces() -> None:
+    """The page grows with what it shows, which is bounded, and not with the number of traces."""
+    steps = [example(number % 7, 1, step_id=f"step-{number % 3}") for number in range(21)]
+    usual = page(
+        attrs.evolve(steps[number % 21], created_at=NOON - timedelta(hours=number % 1500)) for number in range(30_000)
+    )
+    assert len(usual.encode()) < 60_000
+    long = "語" * 900
+    hostile = page(
+        example(
+            {f"{number}": long},
+            long + "y",
+            step_id=f"{number} {long}",
+            prompt_version_id=f"{number} {long}",
+            created_at=NOON - timedelta(weeks=number),
+        )
+        for number in range(10_000)
+    )
+    assert len(hostile.encode()) < 1_000_000
+    assert "Of 10,000 steps, the 40" in hostile
+    assert "Of 10,000 weeks, the last 104 are" in hostile
+    versions = page(example(prompt_version_id=f"v{number}") for number in range(10_000))
+    assert len(versions.encode()) < 250_000
+    assert "Of 10,000 prompt versions, the 200" in versions
+
+
+def test_it_is_pure() -> None:
+    """It computes a page from examples, and neither reads nor sends."""
+    tree = ast.parse(Path(_report.__file__).read_text(encoding="utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
+    assert modules == {"_errors", "_evaluation"}
+    others = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert others <= {"html", "json", "unicodedata"}
