@@ -60,7 +60,7 @@ dt { color: var(--quiet); }
 dd { margin: 0; }
 .lead { font-size: 1.05rem; }
 .note, figcaption { color: var(--quiet); font-size: .85rem; }
-figure { margin: .75rem 0; }
+figure { margin: .75rem 0; overflow: hidden; }
 figcaption { margin-top: .4rem; }
 svg { display: block; overflow: visible; font: .75rem/1 system-ui, sans-serif; fill: var(--ink); }
 svg .quiet { fill: var(--quiet); }
@@ -89,6 +89,7 @@ tbody .group { font-weight: 600; padding-top: .4rem; }
 .bars { display: grid; min-width: 5.25rem; align-items: center; gap: .5rem;
   grid-template-columns: 3.25rem minmax(.5rem, 14rem); }
 .bars span { text-align: right; font-variant-numeric: tabular-nums lining-nums; }
+svg .thin { stroke-width: .5; }
 svg .bar { fill: var(--mark); }
 .short table { width: auto; }
 .short th, .path { min-width: 4.25rem; }
@@ -303,6 +304,14 @@ def _version_name(row: ScorecardRow, names: Mapping[str, str]) -> str:
     return "no prompt" if version is None else names.get(version) or version
 
 
+def _labels(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> list[str]:
+    """What there is room for, to call the versions of one step by."""
+    labels = [_short(_version_name(row, names)) for row in rows]
+    if len(set(labels)) < len(labels):  # ids that differ in the middle
+        labels = [f"version {number}" for number, _ in enumerate(labels, 1)]
+    return labels
+
+
 def _by_version(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> Iterator[_Html]:
     yield _tag("h2", "Acceptance by step and prompt version")
     yield _note(
@@ -317,12 +326,12 @@ def _by_version(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> Itera
             *(
                 _tag(
                     "tr",
-                    _tag("th", _version_name(row, names), scope="row"),
+                    _tag("th", names.get(row["prompt_version_id"] or "", label), scope="row"),
                     *_numbers(_percent(row["acceptance_rate"]), _interval(row)),
                     *_numbers(*(f"{row[key]:,}" for key in ("accepted", "corrected", "reviewed", "spans"))),
                     _tag("td", _tag("code", row["prompt_version_id"] or _NONE)),
                 )
-                for row in group
+                for row, label in zip(group, _labels(group, names), strict=True)
             ),
         )
         for step, group in groups
@@ -344,15 +353,14 @@ def _version_chart(groups: Sequence[tuple[str, Sequence[ScorecardRow]]], names: 
     for step, rows in groups:
         y += 16
         marks.append(_tag("text", _short(step, 40), x="-6.5rem", y=f"{y:.0f}", class_="name"))
-        for row in rows:
+        for row, label in zip(rows, _labels(rows, names), strict=True):
             y += 20
-            name = _version_name(row, names)
-            marks.append(_tag("text", _short(name), x="-6.5rem", y=f"{y:.0f}"))
+            marks.append(_tag("text", label, x="-6.5rem", y=f"{y:.0f}"))
             rate, low, high = row["acceptance_rate"], row["acceptance_low"], row["acceptance_high"]
             if rate is None or low is None or high is None:
                 marks.append(_tag("text", "not reviewed", x="0", dx=6, y=f"{y:.0f}", class_="quiet"))
                 continue
-            rates.append((rate, f"{_short(step, 40)}, {_short(name)}"))
+            rates.append((rate, f"{_short(step, 40)}, {label}"))
             marks.append(_line("mark", low, y - 4, high, y - 4))
             marks.append(_tag("circle", class_="mark", cx=_x(rate), cy=f"{y - 4:.0f}", r=3.5))
             marks.append(_tag("text", _percent(rate), x="100%", dx=8, y=f"{y:.0f}"))
@@ -464,7 +472,7 @@ def _week_chart(
             continue
         if reviewed and (date.fromisoformat(week) - date.fromisoformat(reviewed[-1][0])).days == 7:
             marks.append(_line("mark", x(reviewed[-1][0]), y(reviewed[-1][1]), x(week), y(rate)))
-        marks.append(_line("mark", x(week), y(low), x(week), y(high)))
+        marks.append(_line("mark thin" if len(weeks) > 40 else "mark", x(week), y(low), x(week), y(high)))
         tip = f"Week of {week}: {row['accepted']:,} of {row['reviewed']:,}, {_percent(rate)}"
         dot = {"cx": _x(x(week)), "cy": f"{y(rate):.1f}", "r": 2.5}
         marks.append(_tag("circle", _tag("title", tip), class_="mark", **dot))
