@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, CredentialsError | AuthenticationError | PermissionDeniedError):
             return CREDENTIALS
         return UNREACHABLE if isinstance(error, APIConnectionError) else USAGE
-    text = json.dumps(attrs.asdict(report), indent=2) if as_json else "\n".join(_lines(report))
+    text = json.dumps(attrs.asdict(report), indent=2) if as_json else "\n".join(lines(report))
     try:
         print(text, flush=True)
     except BrokenPipeError:  # of a reader that has seen enough; Python would try once more at its end
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lines(report: Report) -> Iterator[str]:
+def lines(report: Report) -> Iterator[str]:
     yield f"Contract {report.contract} at {report.base_url}, organization {report.org_slug}, project {report.project}"
     for provisional in (False, True):
         operations = [operation for operation in report.operations if operation.provisional is provisional]

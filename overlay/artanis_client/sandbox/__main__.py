@@ -6,6 +6,8 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from . import DRIFTS, Sandbox
 
@@ -35,23 +37,29 @@ def main() -> None:
         help="depart from openapi.yaml in one of the ways below; can be given several times",
     )
     arguments = parser.parse_args()
+    try:
+        serve(_announce, **vars(arguments))
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def serve(announce: Callable[[Sandbox], object], **options: Any) -> None:
+    """Run a sandbox until SIGINT or SIGTERM; `announce` is called once it listens."""
     # Python does this for SIGINT alone, and not even for that in a shell's background job.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            with Sandbox(**vars(arguments)) as sandbox:
-                for name, value in sandbox.environment.items():
-                    print(f"export {name}={shlex.quote(value)}", flush=True)
-                print(
-                    "The sandbox runs. Paste these lines where a client is to use it; Ctrl-C ends it.", file=sys.stderr
-                )
-                while True:
-                    time.sleep(3600)
-        except ValueError as error:
-            parser.error(str(error))
-        except OSError as error:
-            parser.exit(1, f"{parser.prog}: {error}\n")
+    with contextlib.suppress(KeyboardInterrupt), Sandbox(**options) as sandbox:
+        announce(sandbox)
+        while True:
+            time.sleep(3600)
+
+
+def _announce(sandbox: Sandbox) -> None:
+    for name, value in sandbox.environment.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+    print("The sandbox runs. Paste these lines where a client is to use it; Ctrl-C ends it.", file=sys.stderr)
 
 
 if __name__ == "__main__":

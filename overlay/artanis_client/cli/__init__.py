@@ -1,0 +1,24 @@
+"""The command `artanis`: look at prompts and traces, export, report, diagnose. Needs the extra `cli`.
+
+Loaded by the command alone; no other room imports it.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+_NEEDED = ("click", "rich", "tomlkit")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command line, by default that of the process, and exit with its status."""
+    try:
+        from ._app import run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ImportError as error:
+        if error.name not in _NEEDED:
+            raise
+        sys.stderr.write("artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n")
+        sys.exit(2)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,6 @@
+"""`python -m artanis_client.cli`: the command `artanis`, where it is not on the PATH."""
+
+from . import main
+
+if __name__ == "__main__":
+    main()
