@@ -51,6 +51,7 @@ _WORDS = {
     "pass force=True": "pass --force",
     "pass format: ": "pass --format: ",
     "start over with resume=False": "start over without --resume",
+    "the argument api_key": "what was entered",
     "the argument base_url": "--base-url",
     "the argument org_slug": "--org",
     "the argument project_slug": "--project",
@@ -153,7 +154,7 @@ def _explain(error: Exception, state: State) -> int:
     """Say in a line or two what went wrong, with `--debug` also where."""
     code = exit_code(error)
     if state.debug:
-        shown = "".join(traceback.format_exception(error))
+        shown = "".join(traceback.format_exception(error)).rstrip()
         note(state.key.known.redact(shown) if state.key is not None and state.key.known is not None else shown)
     if code is None:
         complain(f"{type(error).__name__}: {error}")
@@ -198,7 +199,7 @@ def run(arguments: Sequence[str]) -> int:
 @click.version_option(__version__, prog_name="artanis")
 @click.pass_context
 def artanis(ctx: click.Context) -> None:
-    r"""Read prompts and reviewed traces of Artanis: look, export, report, diagnose.
+    """Read prompts and reviewed traces of Artanis: look, export, report, diagnose.
 
     Credentials come from the environment or from the configuration file that 'artanis auth login' writes.
 
@@ -206,7 +207,7 @@ def artanis(ctx: click.Context) -> None:
     Exit status: 0 done, 1 the answer is "no" (differences, drift, a failed check),
     2 wrong usage or a file that cannot be used, 3 credentials, 4 not found,
     5 the API or the network, 130 interrupted.
-    """
+    """  # noqa: D301
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -215,7 +216,7 @@ def _kept(name: str, **attributes: Any) -> Callable[[F], F]:
     """An option whose value goes into the state, for `State.connect`."""
 
     def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-        if value not in (None, False) and not ctx.resilient_parsing:
+        if value is not None and value is not False and not ctx.resilient_parsing:
             ctx.obj.connection[parameter.name] = value
 
     return click.option(*name.split(), expose_value=False, callback=keep, **attributes)

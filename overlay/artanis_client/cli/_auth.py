@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _profile_option = click.option("--profile", default="", metavar="NAME", help="The profile; default: 'default'.")
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def auth() -> None:
     """Log in and out; say which credentials are used, and whether they work."""
 

@@ -164,7 +164,7 @@ def _tls(client: Artanis, connection: socket.socket, host: str) -> Check:
         with context.wrap_socket(connection, server_hostname=host) as secured:
             took, version, certificate = time.perf_counter() - started, secured.version(), secured.getpeercert()
     except OSError as error:
-        remedy = "Behind a proxy that opens TLS, set SSL_CERT_FILE to its CA; else check the clock and the base URL."
+        remedy = "Check the base URL and the clock. With a CA of your own, as of a proxy, set SSL_CERT_FILE to it."
         return Check("tls", "failed", _reason(error), remedy, time.perf_counter() - started)
     import ssl
 
@@ -216,7 +216,7 @@ def _ask(client: Artanis) -> Iterator[Check]:
         yield Check("project", "failed", said, f"There is no project {project}: check its slug or id.")
     elif project:
         yield Check("organization", "ok", f"{credentials.org_slug} may be read")
-        yield Check("project", "ok", f"{project}: {verdict.rpartition('the ')[2]}")
+        yield Check("project", "ok", f"{project}: {verdict.rpartition(' and the project ')[2]}")
 
 
 def _clock(date: str, arrived: float) -> Iterator[Check]:
@@ -227,6 +227,8 @@ def _clock(date: str, arrived: float) -> Iterator[Check]:
     theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
     skew = (datetime.fromtimestamp(arrived, UTC) - theirs).total_seconds()
     detail = f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
+    if -1 <= skew < 2:  # the header has whole seconds, and the answer took a while
+        detail = "this machine's agrees with the server's"
     if abs(skew) > SKEW:
         yield Check("clock", "warning", detail, "Set the clock, best by NTP: TLS and dates depend on it.")
     else:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,7 +22,7 @@ import click
 from .._errors import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
     from rich.text import Text
 
     from .._bulk import Progress
@@ -34,11 +34,11 @@ DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def escape(text: str) -> str:
-    """`text` with everything escaped that a terminal could obey; lines and the spaces of any script stay."""
+    """`text` with everything escaped that a terminal could obey; lines, tabs and the spaces of any script stay."""
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs" else _escaped(char)
+        char if char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs" else _escaped(char)
         for char in text
     )
 
@@ -49,7 +49,7 @@ def _escaped(char: str) -> str:
 
 def line(text: str) -> str:
     """`text` on one line, as much of it as a person reads in a table."""
-    return escape(text[:500]).replace("\n", "\\n")
+    return escape(text[:500]).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def pretty(value: Any) -> str:
@@ -92,11 +92,11 @@ def out_json(data: Any, *, indent: int | None = 2) -> None:
     out(json.dumps(data, indent=indent).replace("\x7f", "\\u007f"))
 
 
-def console() -> Console:
-    """A console of rich on stdout, which knows no markup. To a pipe it writes lines as long as they are."""
+def render(what: RenderableType) -> None:
+    """Print something of rich on stdout; to a pipe with lines as long as they are, and no colours."""
     from rich.console import Console
 
-    return Console(
+    console = Console(
         file=sys.stdout,
         color_system="auto" if is_coloured(sys.stdout) else None,
         force_terminal=is_terminal(sys.stdout),
@@ -106,33 +106,43 @@ def console() -> Console:
         emoji=False,
         highlight=False,
     )
+    if is_terminal(sys.stdout):
+        console.print(what)
+        return
+    with console.capture() as captured:
+        console.print(what)
+    for text in captured.get().removesuffix("\n").split("\n"):
+        out(text.rstrip())
 
 
-def rows(output: str, header: list[str], found: Iterable[Row]) -> None:
-    """Print objects: as a table, whose last column gives way; in a pipe as lines with tabs; or as JSON."""
+def rows(output: str, header: list[str], found: Iterable[Row], numbers: Container[str] = ()) -> None:
+    """Print objects: as a table, whose last column gives way; in a pipe as lines with tabs; or as JSON.
+
+    Columns whose names are in `numbers` are aligned to the right.
+    """
     if output == "json":
         out_json([data for data, _ in found])
     elif output == "jsonl":
         for data, _ in found:
             out_json(data, indent=None)
     elif is_terminal(sys.stdout):
-        _table(header, found)
+        _table(header, found, numbers)
     else:
         out("\t".join(header))
         for _, cells in found:
             out("\t".join(map(line, cells)))
 
 
-def _table(header: list[str], found: Iterable[Row]) -> None:
+def _table(header: list[str], found: Iterable[Row], numbers: Container[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in header:
-        table.add_column(name, no_wrap=name != header[-1])
+        table.add_column(name, no_wrap=name != header[-1], justify="right" if name in numbers else "left")
     for _, cells in found:
         table.add_row(*(Text(line(cell), no_wrap=True, overflow="ellipsis") for cell in cells))
-    console().print(table)
+    render(table)
 
 
 def diff(before: Any, after: Any) -> Text:
@@ -148,6 +158,7 @@ def diff(before: Any, after: Any) -> Text:
     # The two lines of the heading have no names to say.
     for changed in list(difflib.unified_diff(old.split("\n"), new.split("\n"), lineterm=""))[2:]:
         text.append(escape(changed) + "\n", DIFF_COLOURS.get(changed[0]))
+    text.rstrip()
     return text
 
 

@@ -23,7 +23,7 @@ _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_t
 _WHICH = "A position from the oldest, 0, or the newest, -1; an id; 'active' or 'previous'."
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def prompts() -> None:
     """List, show and compare prompts, and pull them into a directory.
 
@@ -73,8 +73,9 @@ def show(state: State, step: str, version: str) -> None:
         out_json(data, indent=2 if state.output == "json" else None)
     elif is_terminal(sys.stdout):
         active = "active" if chosen.is_active else "not active"
-        note(style(f"{line(history.step_id)}  {moment(chosen.created_at)}  {active}  {line(chosen.id)}", bold=True))
-        out(escape(chosen.content))
+        heading = f"{line(history.step_id)}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
+        sys.stderr.write(style(heading, bold=True, stream=sys.stderr) + "\n")
+        out(escape(chosen.content.removesuffix("\n")))
     else:
         sys.stdout.write(chosen.content)
 
@@ -110,7 +111,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
     if state.output:
         out_json({"equal": not text, "diff": text}, indent=2 if state.output == "json" else None)
     elif is_terminal(sys.stdout):
-        for changed in text.splitlines() if "\r" not in text else text.removesuffix("\n").split("\n"):
+        for changed in text.removesuffix("\n").split("\n") if text else []:
             out(style(escape(changed), DIFF_COLOURS.get(changed[:1])))
     else:
         sys.stdout.write(text)

@@ -44,12 +44,12 @@ def report(
     if state.output == "json":
         out_json(card)
         return
-    header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "accepted %", "range %"]
+    header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
         found = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
-        rows(state.output, ["week", *header], found)
+        rows(state.output, ["week", *header], found, header[2:])
     else:
-        rows(state.output, header, [(dict(row), _cells(row, names)) for row in card["versions"]])
+        rows(state.output, header, [(dict(row), _cells(row, names)) for row in card["versions"]], header[2:])
     if not card["versions"] and not state.output:
         note("There are no such spans.")
 
@@ -71,6 +71,6 @@ def _cells(row: ScorecardRow, names: dict[str, str]) -> list[str]:
         row["step_id"],
         names.get(version, version) if version else "none",
         *map(str, (row["spans"], row["reviewed"], row["accepted"], row["corrected"])),
-        "" if rate is None else f"{rate * 100:.1f}",
-        "" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}",
+        "" if rate is None else f"{rate:.1%}",
+        "" if low is None or high is None else f"{low * 100:.0f}-{high:.0%}",
     ]

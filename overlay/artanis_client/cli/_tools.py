@@ -73,13 +73,13 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    r"""Print what completes commands and options in a shell.
+    """Print what completes commands and options in a shell.
 
     \b
     bash: eval "$(artanis completion bash)"    in ~/.bashrc
     zsh:  eval "$(artanis completion zsh)"     in ~/.zshrc
     fish: artanis completion fish | source     in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

@@ -15,15 +15,17 @@ from artanis_api.models import Span, TraceDetail
 from .._evaluation import Outcome, outcome
 from .._export import FORMATS, export
 from ._app import State, api_options, period_options
-from ._output import console, diff, escape, line, moment, note, out, out_json, pretty, progress, rows
+from ._output import diff, escape, line, moment, note, out, out_json, pretty, progress, render, rows
 
 if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
     from rich.text import Text
+    from rich.tree import Tree
 
 _COLOURS = {Outcome.ACCEPTED: "green", Outcome.CORRECTED: "yellow", Outcome.UNREVIEWED: "bright_black"}
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def traces() -> None:
     """List and show traces, and export what reviewers made of them."""
 
@@ -64,10 +66,11 @@ def show(state: State, trace_id: str) -> None:
             written["outcome"] = outcome(span).value
         out_json(data, indent=2 if state.output == "json" else None)
     else:
-        console().print(_tree(trace), soft_wrap=False)
+        render(_tree(trace))
 
 
-def _tree(trace: TraceDetail) -> Any:
+def _tree(trace: TraceDetail) -> Tree:
+    from rich.console import Group
     from rich.text import Text
     from rich.tree import Tree
 
@@ -86,7 +89,8 @@ def _tree(trace: TraceDetail) -> Any:
         parent = nodes.get(span.parent_span_id or "", tree)
         nodes[span.id] = parent.add(_span(span, comments.get(span.id, [])))
     for span_id in comments.keys() - known:
-        tree.add(Text.assemble((f"on an unknown span {line(span_id)}", "bold"), *_block("comment", comments[span_id])))
+        heading = Text(f"on a span that is not in the trace, {line(span_id)}", "bold")
+        tree.add(Group(heading, *_block("feedback", Text("\n".join(comments[span_id])))))
     return tree
 
 
@@ -107,30 +111,31 @@ def _in_order(spans: list[Span]) -> Iterator[Span]:
                 todo += reversed(children.get(span.id, []))
 
 
-def _span(span: Span, comments: list[str]) -> Text:
+def _span(span: Span, comments: list[str]) -> Group:
+    from rich.console import Group
     from rich.text import Text
 
     judged = outcome(span)
-    text = Text.assemble((line(span.step_id), "bold"), "  ", (judged.value, _COLOURS[judged]))
+    heading = Text.assemble((line(span.step_id), "bold"), "  ", (judged.value, _COLOURS[judged]))
     if span.prompt_version_id:
-        text.append(f"  prompt version {line(span.prompt_version_id)}", "bright_black")
-    for name, value in (("input", span.input_), ("output", span.output)):
-        text.append_text(Text.assemble(*_block(name, [escape(pretty(value))])))
+        heading.append(f"  prompt {line(span.prompt_version_id)}", "bright_black")
+    parts: list[RenderableType] = [
+        heading,
+        *_block("input", Text(escape(pretty(span.input_)))),
+        *_block("output", Text(escape(pretty(span.output)))),
+    ]
     if judged is Outcome.CORRECTED:
-        text.append("\ncorrection", "bright_black")
-        changes = diff(span.output, span.approved_output)
-        changes.rstrip()
-        for changed in changes.split("\n"):
-            text.append("\n  ").append_text(changed)
+        parts += _block("correction", diff(span.output, span.approved_output))
     if comments:
-        text.append_text(Text.assemble(*_block("feedback", comments)))
-    return text
+        parts += _block("feedback", Text("\n".join(comments)))
+    return Group(*parts)
 
 
-def _block(name: str, values: list[str]) -> Iterator[Any]:
-    yield f"\n{name}", "bright_black"
-    for value in values:
-        yield "\n  " + value.replace("\n", "\n  ")
+def _block(name: str, text: Text) -> list[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return [Text(name, "bright_black"), Padding.indent(text, 2)]
 
 
 @traces.command("export")
