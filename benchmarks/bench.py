@@ -27,6 +27,7 @@ import httpx
 from artanis_client import Artanis, AsyncArtanis, PromptCache
 
 IMPORT = "from artanis_client import Artanis"
+HELP = "from artanis_client.cli import main; main(['--help'])"
 BARE = """
 import json, os, httpx
 headers = {"x-api-key": os.environ["ARTANIS_API_KEY"], "x-org-slug": os.environ["ARTANIS_ORG_SLUG"]}
@@ -75,7 +76,9 @@ def report(what: str, measured: list[tuple[float, float]], target: str, unit: fl
 def in_process(code: str, variables: dict[str, str]) -> Callable[[], float]:
     environment = {**os.environ, **variables}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile what an installation has compiled
-    return lambda: seconds(lambda: subprocess.run([sys.executable, "-c", code], env=environment, check=True))
+    return lambda: seconds(
+        lambda: subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.DEVNULL)
+    )
 
 
 def credentials(variables: dict[str, str]) -> dict[str, str]:
@@ -89,6 +92,8 @@ def headers(variables: dict[str, str]) -> dict[str, str]:
 def start_up(variables: dict[str, str]) -> None:
     measured = pairs(in_process(IMPORT, {}), in_process("import httpx", {}), 15)
     report("import, against `import httpx`", measured, "<= 1.45")
+    measured = pairs(in_process(HELP, {}), in_process("import httpx", {}), 15)
+    report("artanis --help, against `import httpx`", measured, "<= 2.00")
     measured = pairs(in_process(OURS, variables), in_process(BARE, variables), 15)
     report("process start to first decoded response, against httpx", measured, "<= 1.25")
 

@@ -47,7 +47,7 @@ def test_names() -> None:
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}
-    assert public - set(artanis_client.__all__) <= {"contract", "sandbox", "TYPE_CHECKING"}
+    assert public - set(artanis_client.__all__) <= {"cli", "contract", "sandbox", "TYPE_CHECKING"}
 
 
 @pytest.mark.parametrize("name", artanis_client.__all__)

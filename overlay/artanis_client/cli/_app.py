@@ -96,6 +96,11 @@ class State:
             raise Failure(f"No project. Pass --project, or {credentials.where_to_add}.", USAGE)
         return client
 
+    def redact(self, text: str) -> str:
+        """`text` without the key, for exceptions that the library has not made and so not redacted."""
+        known = None if self.key is None else self.key.known
+        return text if known is None else known.redact(text)
+
 
 def in_words(text: str) -> str:
     """A message of the library in the words of the command line."""
@@ -154,16 +159,15 @@ def _explain(error: Exception, state: State) -> int:
     """Say in a line or two what went wrong, with `--debug` also where."""
     code = exit_code(error)
     if state.debug:
-        shown = "".join(traceback.format_exception(error)).rstrip()
-        note(state.key.known.redact(shown) if state.key is not None and state.key.known is not None else shown)
+        note(state.redact("".join(traceback.format_exception(error)).rstrip()))
     if code is None:
-        complain(f"{type(error).__name__}: {error}")
+        complain(state.redact(f"{type(error).__name__}: {error}"))
         note("This is a mistake in artanis-client. Please report it, with what --debug shows.")
         return API
     text = in_words(str(error))
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    if isinstance(error, ImportError) and error.name in ("rich", "tomlkit"):
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("rich", "tomlkit"):
         text = "the command line needs an extra: pip install 'artanis-client[cli]'"
     complain(text)
     if code in _ADVICE:
@@ -232,9 +236,10 @@ def _output(ctx: click.Context, parameter: click.Parameter, value: bool) -> None
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         ctx.obj.debug = True
-        log = logging.getLogger("artanis_client")
-        log.setLevel(logging.INFO)
-        log.addHandler(logging.StreamHandler())
+        log, handler = logging.getLogger("artanis_client"), logging.StreamHandler()
+        log.setLevel(logging.INFO)  # retries
+        log.addHandler(handler)
+        ctx.call_on_close(lambda: log.removeHandler(handler))
 
 
 _OUTPUT: list[Callable[[Any], Any]] = [

@@ -142,7 +142,11 @@ def _block(name: str, text: Text) -> list[RenderableType]:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: what the suffix of FILE says.")
 @click.option(
-    "--outcome", "outcomes", multiple=True, type=click.Choice([*Outcome]), help="Only these spans. Repeatable."
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    type=click.Choice([each.value for each in Outcome]),
+    help="Only these spans. Repeatable.",
 )
 @click.option("--step", "steps", multiple=True, help="Only spans of this step. Repeatable.")
 @period_options

@@ -1,0 +1,996 @@
+"""The command `artanis`: in processes, pipes and pseudo-terminals, and in this process where they show nothing more."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+from rich.cells import cell_len
+
+from artanis_client import Artanis, export
+from artanis_client._client import Traces
+from artanis_client._http import Http
+from artanis_client.cli._app import artanis, run
+from artanis_client.sandbox import Sandbox
+from support import KEY, PROMPT, Answer, Request, Server, span, trace
+
+COMMAND = (sys.executable, "-m", "artanis_client.cli")
+ON_A_TERMINAL = (
+    sys.executable,
+    "-c",
+    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from artanis_client.cli import main; main()",
+)
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\x7f\r"
+WIDE = "注文はどこですか 🚚 " * 20
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+needs_a_pseudo_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there is none")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(traces=20) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def at_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    return sandbox
+
+
+@pytest.fixture
+def at_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(f"ARTANIS_{name.upper()}", value)
+    monkeypatch.setattr(Http, "_sleep", lambda *_: None)
+    return server
+
+
+@attrs.frozen
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs a command line in this process, with pipes for streams."""
+
+    def call(*arguments: object, stdin: str = "") -> Result:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code = run([*map(str, arguments)])
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+def process(*arguments: object, **environment: str) -> Result:
+    """Runs a command line in a process of its own, with pipes for streams."""
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+    return Result(result.returncode, result.stdout, result.stderr)
+
+
+class Terminal:
+    """A command in a pseudo-terminal."""
+
+    def __init__(self, columns: int, arguments: Sequence[object], environment: dict[str, str]) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [*ON_A_TERMINAL, *map(str, arguments)],
+            env={**variables, "TERM": "xterm-256color", "NO_COLOR": "", "PYTHONUTF8": "1", **environment},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.shown = ""
+        self._bytes = b""
+
+    def read(self, until: str | None = None) -> str:
+        """Everything that is shown until a text is, or to the end."""
+        deadline = time.monotonic() + 30
+        while until is None or until not in self.shown:
+            assert select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))[0], self.shown
+            try:
+                chunk = os.read(self.master, 65536)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                chunk = b""
+            if not chunk:
+                assert until is None, self.shown
+                break
+            self._bytes += chunk
+            self.shown = self._bytes.decode(errors="replace")
+        return self.shown
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def end(self) -> tuple[int, str]:
+        shown = self.read()
+        os.close(self.master)
+        return self.process.wait(10), shown.replace("\r\n", "\n")
+
+
+def on_terminal(*arguments: object, columns: int = 80, **environment: str) -> tuple[int, str]:
+    """Status and screen of a command line that is run in a pseudo-terminal."""
+    return Terminal(columns, arguments, environment).end()
+
+
+# Start
+
+
+def test_help() -> None:
+    """The help has every command, and says what the exit statuses mean."""
+    result = process("--help")
+    assert (result.code, result.err) == (0, "")
+    assert {*re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE)} >= {*artanis.commands, "traces", "doctor", "auth"}
+    assert "\n  5 the API or the network, 130 interrupted.\n" in result.out
+    assert process().out == result.out
+
+
+def test_version(cli: Cli) -> None:
+    """`--version` says which one."""
+    assert cli("--version").out.startswith("artanis, version ")
+
+
+def test_commands_are_loaded_when_they_run() -> None:
+    """The help of all loads no command, and a command no other one; TOML is for those who edit it."""
+    code = (
+        "import sys; from artanis_client.cli._app import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    )
+
+    def loaded(*arguments: str) -> set[str]:
+        command = [sys.executable, "-c", code, *arguments]
+        shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stderr
+        return {name for name in shown.split() if name.startswith("artanis_client.cli._") or name == "tomlkit"}
+
+    shared = {"artanis_client.cli._app", "artanis_client.cli._output"}
+    assert loaded("--help") == shared
+    assert loaded("traces", "--help") == {*shared, "artanis_client.cli._traces"}
+
+
+def test_no_other_room_knows_the_command_line() -> None:
+    """The library works without it."""
+    package = Path(sys.modules["artanis_client"].__file__ or "").parent
+    for path in package.rglob("*.py"):
+        if path.parent.name != "cli":
+            assert "cli" not in re.findall(r"(?:from|import) \.*([a-z_]+)", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("missing", ["click", "rich", "tomlkit"])
+def test_without_the_extra(missing: str, at_sandbox: Sandbox) -> None:
+    """What is missing is said in one line, with how to install it, where it is first needed."""
+    command = {"click": "--help", "rich": "traces show", "tomlkit": "auth logout"}[missing].split()
+    with Artanis() as client:
+        ids = [client.traces.list()[0].id] if missing == "rich" else []
+    code = f"import sys; sys.modules[{missing!r}] = None; from artanis_client.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, *command, *ids], capture_output=True, encoding="utf-8")
+    assert result.returncode == 2
+    assert result.stderr == "artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n"
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_has_output_for_programs() -> None:
+    """`--json`, `--jsonl` and `--debug` are everywhere; the key is no option; each option says what it does."""
+    found = dict(commands(artanis))
+    assert len(found) == 17
+    for path, command in found.items():
+        options = {name for parameter in command.params for name in parameter.opts}
+        if path != ("completion",):
+            assert {"--json", "--jsonl", "--debug"} <= options, path
+        assert not {"--key", "--api-key"} & options
+        assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option)), path
+        assert command.help
+
+
+# Data
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "prompts list",
+        "prompts versions classify",
+        "traces list",
+        "report",
+        "report --weekly",
+        "auth status",
+        "contract",
+    ],
+)
+def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
+    """JSON is one document, JSONL a line for each of its objects, and else there is a line with tabs for each."""
+    as_json, as_jsonl, plain = (cli(*command.split(), *option) for option in (["--json"], ["--jsonl"], []))
+    assert [as_json.code, as_jsonl.code, plain.code] == [0, 0, 0]
+    document = as_json.json
+    if isinstance(document, dict):
+        key = {"report": "versions", "report --weekly": "weeks", "auth status": "values", "contract": "operations"}
+        document = document[key[command]]
+    assert document == as_jsonl.lines
+    assert document
+    if command != "contract":
+        header, *lines = plain.out.splitlines()
+        assert len(lines) == len(document)
+        assert {line.count("\t") for line in lines} == {header.count("\t")}
+
+
+def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
+    """Programs get the objects of the API."""
+    with Artanis() as client:
+        assert cli("prompts", "list", "--json").json == [prompt.to_dict() for prompt in client.prompts.list()]
+        traces = client.traces.list()
+    assert cli("traces", "list", "--jsonl").lines == [trace.to_dict() for trace in traces]
+    assert [each["id"] for each in cli("traces", "list", "--json", "--limit", "3").json] == [t.id for t in traces[:3]]
+    since = traces[4].created_at.isoformat()
+    assert len(cli("traces", "list", "--jsonl", "--since", since).lines) == 5
+    assert cli("traces", "list", "--since", "2030").err == "There are no such traces.\n"
+
+
+def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
+    """In a pipe, the text of a prompt is as it is, by step or id, of any version."""
+    with Artanis() as client:
+        history = client.prompts.get(client.prompts.list()[0].id)
+    [active] = [version for version in history.versions if version.is_active]
+    assert cli("prompts", "show", history.step_id).out == active.content
+    assert cli("prompts", "show", history.id, "--version", "0").out == history.versions[0].content
+    assert cli("prompts", "show", history.step_id, "--version", "-1", "--json").json["id"] == history.versions[-1].id
+    assert cli("prompts", "show", history.step_id, "--version", "99").code == 2
+
+
+def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
+    """A step without a prompt is status 4, and a line that has those that there are."""
+    result = cli("prompts", "versions", "clasify")
+    assert (result.code, result.out) == (4, "")
+    assert result.err.startswith("artanis: There is no prompt of 'clasify' in this project. There are: classify, ")
+
+
+def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
+    """Differences are status 1 and a diff that `patch` reads; none are status 0 and nothing."""
+    result = cli("prompts", "diff", "classify", "--from", "0", "--to", "1")
+    assert (result.code, result.err) == (1, "")
+    assert result.out.startswith("--- classify ")
+    same = cli("prompts", "diff", "classify", "--from", "-1", "--to", "-1")
+    assert (same.code, same.out) == (0, "")
+    assert cli("prompts", "diff", "classify", "--from", "0", "--to", "1", "--json").json == {
+        "equal": False,
+        "diff": result.out,
+    }
+
+
+def test_pull_and_status(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory is out of step (1), pulled (0), in step (0); what was edited is not replaced (1) without --force."""
+    with Sandbox(traces=0) as sandbox, Artanis(**sandbox.credentials) as client:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        prompt = client.prompts.list()[0]
+        folder = tmp_path / "prompts"
+        before = cli("prompts", "status", folder, "--json")
+        assert (before.code, before.json["pulled"], before.json["clean"]) == (1, False, False)
+        pulled = cli("prompts", "pull", folder)
+        assert pulled.code == 0
+        assert f"written\t{prompt.step_id}.md\n" in pulled.out
+        assert cli("prompts", "status", folder).code == 0
+        assert cli("prompts", "pull", folder).err == "Nothing has changed.\n"
+        (folder / f"{prompt.step_id}.md").write_text("mine")
+        sandbox.add_version(prompt.id, "theirs")
+        status = cli("prompts", "status", folder, "--jsonl")
+        assert {"what": "edited", "step": prompt.step_id} in status.lines
+        refused = cli("prompts", "pull", folder)
+        assert (refused.code, refused.out) == (1, "")
+        assert "pass --force" in refused.err
+        assert (folder / f"{prompt.step_id}.md").read_text() == "mine"
+        assert cli("prompts", "pull", folder, "--force", "--json").json["written"] == [f"{prompt.step_id}.md"]
+
+
+def test_a_trace_for_programs(cli: Cli, at_sandbox: Sandbox) -> None:
+    """JSON of a trace is that of the API, and each span has its outcome."""
+    with Artanis() as client:
+        detail = client.traces.get(client.traces.list()[5].id)
+    found = cli("traces", "show", detail.id, "--json").json
+    assert {span.pop("outcome") for span in found["spans"]} <= {"unreviewed", "accepted", "corrected"}
+    assert found == detail.to_dict()
+
+
+def test_a_trace_for_people(cli: Cli, at_server: Server) -> None:
+    """Spans stand below their parents, with input, output, what the reviewer changed, and the feedback."""
+    root = span(id="root", stepId="handle", output="Hello\nthere", approvedOutput="Hello\nyou")
+    inner = span(id="inner", parentSpanId="root", approvedOutput={"label": "other"})
+    said = {"id": "f", "spanId": "inner", "userId": "u", "content": "Fine.", "createdAt": "2026-04-08T09:05:00.000Z"}
+    at_server.answer(body=trace(spans=[inner, root], feedback=[said, {**said, "spanId": "lost", "content": "Lost."}]))
+    result = cli("traces", "show", "any")
+    assert result.err == ""
+    assert result.out == (
+        """\
+3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f50  completed  2026-04-08 09:00:00 UTC
+{"user_id": "user-123"}
+├── handle  corrected
+│   input
+│     Where is my order?
+│   output
+│     Hello
+│     there
+│   correction
+│     @@ -1,2 +1,2 @@
+│      Hello
+│     -there
+│     +you
+│   └── classify  accepted
+│       input
+│         Where is my order?
+│       output
+│         {
+│           "label": "other"
+│         }
+│       feedback
+│         Fine.  (u, 2026-04-08 09:05:00 UTC)
+└── on a span that is not in the trace, lost
+    feedback
+      Lost.  (u, 2026-04-08 09:05:00 UTC)
+"""
+    )
+
+
+def test_spans_that_are_no_tree(cli: Cli, at_server: Server) -> None:
+    """Spans whose parent is missing, or is below them, are shown all the same, each once."""
+    parents = {"orphan": "gone", "a": "b", "b": "a", "self": "self"}
+    spans = [span(id=name, parentSpanId=parent, stepId=f"step-{name}") for name, parent in parents.items()]
+    at_server.answer(body=trace(spans=spans, feedback=[]))
+    out = cli("traces", "show", "any").out
+    assert [out.count(f"step-{name} ") for name in parents] == [1, 1, 1, 1]
+
+
+def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The file is that of the library; the summary is on stdout, and nothing on stderr."""
+    ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    result = cli("traces", "export", ours, "--outcome", "corrected", "--step", "answer", "--json")
+    with Artanis() as client:
+        report = export(client, theirs, outcomes="corrected", steps="answer")
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert (result.code, result.err) == (0, "")
+    assert result.json["examples"] == report.examples > 0
+    assert cli("traces", "export", ours, "--recheck", "unreviewed").out.endswith(f" of 20 traces in {ours}\n")
+
+
+def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace that is gone ends an export with status 4, or is left out and named."""
+    with Sandbox(traces=3) as sandbox, Artanis(**sandbox.credentials) as client:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        gone = client.traces.list()[1].id
+        sandbox.delete_trace(gone, listed=True)
+        assert cli("traces", "export", tmp_path / "set.csv").code == 4
+        result = cli("traces", "export", tmp_path / "set.csv", "--skip-errors", "--jsonl")
+    assert result.code == 0
+    assert f"Left out: trace {gone}: " in result.err
+    assert result.json["skipped"][0]["trace_id"] == gone
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (
+            Answer(401, {"error": "Not authenticated"}),
+            3,
+            "401 Not authenticated. The API key came from ARTANIS_API_KEY",
+        ),
+        (Answer(403, {"error": "Forbidden"}), 3, "The organization 'my-org' came from ARTANIS_ORG_SLUG"),
+        (Answer(404, {"error": "Not found"}), 4, "404 Not found"),
+        (Answer(429, {"error": "slow"}), 5, "(--concurrency)"),
+        (Answer(500, b"<html>"), 5, "500 Internal Server Error"),
+        (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed"),
+        (Answer(200, b"<html>"), 5, "its body is not JSON"),
+        (Answer(200, {"prompts": [{"id": 1}]}), 5, "prompts[0].id"),
+        (Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"), 5, "/api/prompts"),
+        (Answer(reset=True), 5, "/api/prompts"),
+    ],
+)
+def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli, at_server: Server) -> None:
+    """Every answer that is none is a status, and at most two lines that say what to do."""
+    at_server.answers.append(answer)
+    result = cli("prompts", "list")
+    assert (result.code, result.out) == (code, "")
+    assert said in result.err
+    assert result.err.startswith("artanis: ")
+    assert result.err.count("\n") == (1 if code == 4 else 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("nonsense", "No such command 'nonsense'."),
+        ("prompts", "Missing command.\n'artanis prompts --help' says more."),
+        ("traces list --nonsense", "No such option"),
+        ("traces list --json --jsonl", "--json and --jsonl exclude each other."),
+        ("traces list --since yesterday", "since must be ISO 8601"),
+        ("traces list --timeout 0", "timeout must be more than 0 seconds"),
+        ("traces list --project-id x --project y", "--project and --project-id are both given"),
+        ("traces show ..", "'..' can be no id"),
+        ("traces export set.pdf", "pass --format: jsonl, csv, chat"),
+        ("traces export no/such/directory.csv", "There is no such directory to write to: "),
+        ("sandbox --latency -1", "latency must be from 0 to 3600"),
+    ],
+)
+def test_wrong_usage(arguments: str, said: str, cli: Cli, at_server: Server) -> None:
+    """Status 2, before any request."""
+    result = cli(*arguments.split())
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+    assert not at_server.requests
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "said"),
+    [
+        ("ARTANIS_API_KEY", "", 3, "No api_key. Set ARTANIS_API_KEY, or add it to the profile [default] of "),
+        ("ARTANIS_ORG_SLUG", "", 3, "No org_slug. Set ARTANIS_ORG_SLUG, pass --org, or add it"),
+        ("ARTANIS_PROFILE", "none", 3, "There is no profile 'none'"),
+        ("ARTANIS_BASE_URL", "http://example.com", 3, "use https://, or pass --allow-http"),
+        ("ARTANIS_PROJECT_SLUG", "", 2, "No project. Pass --project, or set ARTANIS_PROJECT_SLUG."),
+    ],
+)
+def test_configuration(
+    variable: str, value: str, code: int, said: str, cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is said in words of the command line."""
+    monkeypatch.setenv(variable, value)
+    if variable == "ARTANIS_PROFILE":
+        monkeypatch.setenv("ARTANIS_CONFIG_FILE", os.devnull)
+    result = cli("prompts", "list")
+    assert result.code == code
+    assert said in result.err
+
+
+def test_without_network(cli: Cli, at_server: Server) -> None:
+    """A refused connection is status 5, and leads to the doctor."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    result = cli("traces", "list", "--base-url", f"http://127.0.0.1:{port}")
+    assert result.code == 5
+    assert "(from --base-url)" in result.err
+    assert "'artanis doctor'" in result.err
+
+
+def test_a_mistake_of_ours(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has foreseen is two lines, with --debug a traceback, and in neither the key."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError(f"x-api-key: {KEY}")
+
+    monkeypatch.setattr(Traces, "list", broken)
+    result = cli("traces", "list")
+    assert result.code == 5
+    assert result.err.count("\n") == 2
+    assert "Please report it" in result.err
+    debug = cli("traces", "list", "--debug")
+    assert "Traceback (most recent call last)" in debug.err
+    assert KEY not in result.err + debug.err
+
+
+def test_debug_shows_what_is_repeated(cli: Cli, at_server: Server) -> None:
+    """With --debug, retries are seen, and the traceback of what ends the command, without the key."""
+    at_server.answer(503)
+    at_server.answer(401, {"error": f"no such key: {KEY}"})
+    result = cli("prompts", "list", "--debug")
+    assert result.code == 3
+    assert "503" in result.err.splitlines()[0]
+    assert "Traceback (most recent call last)" in result.err
+    assert KEY not in result.err
+
+
+# Terminals
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_fit(columns: int, at_server: Server) -> None:
+    """A table is no wider than the terminal, wide characters are counted as such, and ids are whole."""
+    ids = [f"3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f{number}" for number in range(50, 53)]
+    at_server.answer(body={"traces": [trace(id=id_, metadata={"t": WIDE}) for id_ in ids]})
+    code, shown = on_terminal("traces", "list", columns=columns)
+    lines = COLOUR.sub("", shown).splitlines()
+    assert (code, len(lines)) == (0, 4)
+    assert all(id_ in line for id_, line in zip(ids, lines[1:], strict=True))
+    assert max(map(cell_len, lines)) in (columns, columns - 1)
+    assert "注" in lines[1]
+    assert "…" in lines[1]
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_trace_fits(columns: int, at_server: Server) -> None:
+    """So does a trace, with its correction in colours."""
+    at_server.answer(body=trace(spans=[span(input=WIDE)], feedback=[]))
+    code, shown = on_terminal("traces", "show", "any", columns=columns)
+    assert code == 0
+    assert re.search(r"\x1b\[31m- +\"label\": \"other\"", shown)
+    assert re.search(r"\x1b\[32m\+ +\"label\": \"shipping\"", shown)
+    assert max(cell_len(COLOUR.sub("", line)) for line in shown.splitlines()) <= columns
+
+
+@needs_a_pseudo_terminal
+def test_text_of_the_api_does_not_reach_the_terminal_as_commands(at_server: Server) -> None:
+    """No command prints a control character that came from the API, also not where an error quotes it."""
+    versions = [
+        {"id": f"{EVIL}{n}", "content": f"{EVIL}\n{n}", "isActive": n == 1, "createdAt": PROMPT["createdAt"]}
+        for n in range(2)
+    ]
+    said = {"id": "f", "spanId": EVIL, "userId": EVIL, "content": EVIL, "createdAt": PROMPT["createdAt"]}
+    prompt = {**PROMPT, "stepId": EVIL, "content": EVIL}
+    detail = trace(
+        id=EVIL,
+        status=EVIL,
+        metadata={EVIL: EVIL},
+        spans=[span(id=EVIL, stepId=EVIL, input=EVIL, output={EVIL: EVIL}, promptVersionId=EVIL)],
+        feedback=[said, {**said, "spanId": "lost" + EVIL}],
+    )
+
+    def answer(request: Request) -> Answer:
+        match request.path.split("?")[0].split("/")[2:]:
+            case ["prompts"]:
+                return Answer(body={"prompts": [prompt]})
+            case ["prompts", "any"] | ["traces", "teapot"]:
+                return Answer(418, {"error": EVIL}, {"x-request-id": "x"})
+            case ["prompts", _]:
+                return Answer(body={**prompt, "versions": versions})
+            case ["traces"]:
+                return Answer(body={"traces": [detail]})
+            case _:
+                return Answer(body=detail)
+
+    at_server.answers.append(answer)
+    id_ = PROMPT["id"]
+    for command in (
+        *("prompts list", f"prompts show {id_}", f"prompts diff {id_}", f"prompts versions {id_}"),
+        *("prompts show nothing", "traces list", "traces show any", "traces show teapot", "report", "doctor"),
+        *("prompts list --json", f"prompts show {id_} --jsonl", "traces show any --json", "traces list --jsonl"),
+    ):
+        environment: dict[str, Any] = (
+            {"NO_COLOR": "1"} if command == "report" else {}
+        )  # without progress, which moves the cursor
+        _, shown = on_terminal(*command.split(), **environment)
+        rest = COLOUR.sub("", shown).replace("\n", "").replace("\t", "")  # as in the heading of a diff
+        assert "owned" in rest or command == "doctor", command
+        assert rest.isprintable(), (command, rest)
+
+
+@needs_a_pseudo_terminal
+def test_no_colour(at_sandbox: Sandbox) -> None:
+    """With NO_COLOR, a terminal gets neither colours nor progress; without it, both."""
+    _, coloured = on_terminal("report")
+    _, plain = on_terminal("report", NO_COLOR="1")
+    assert "\x1b[1mstep" in coloured
+    assert "Reading traces" in coloured
+    assert "\x1b" not in plain
+    assert "Reading" not in plain
+    assert "\x1b" not in on_terminal("doctor", NO_COLOR="1")[1]
+
+
+@needs_a_pseudo_terminal
+def test_progress(at_sandbox: Sandbox) -> None:
+    """Long work says how far it is, how fast, and for how long yet; the cursor comes back."""
+    _, shown = on_terminal("report", columns=120)
+    assert "20/20" in shown
+    assert re.search(r"\d/s", shown)
+    assert shown.index("\x1b[?25l") < shown.index("\x1b[?25h")
+
+
+@needs_a_pseudo_terminal
+def test_interruption_of_an_export(tmp_path: Path) -> None:
+    """Ctrl-C ends an export with 130 and no traceback, and the same command with --resume reads what is missing."""
+    with Sandbox(traces=60) as sandbox:
+        path = tmp_path / "set.jsonl"
+        arguments = "traces", "export", path, "--concurrency", "1"
+        sandbox.latency = 0.05
+        terminal = Terminal(80, arguments, sandbox.environment)
+        terminal.read(until="/60")
+        while path.with_name("set.jsonl.partial").read_bytes().count(b"\n") < 4:
+            time.sleep(0.01)
+        terminal.type("\x03")
+        code, shown = terminal.end()
+        assert code == 130
+        assert "Traceback" not in shown
+        assert "--resume" in shown
+        assert "\x1b[?25h" in shown
+        sandbox.latency = 0
+        before = sandbox.request_count
+        result = process(*arguments, "--resume", "--json", **sandbox.environment)
+        assert result.code == 0
+        assert result.json["read"] < 60
+        assert sandbox.request_count - before == result.json["read"] + 1
+
+
+@needs_a_pseudo_terminal
+def test_interruption_of_a_request(at_server: Server) -> None:
+    """Ctrl-C while an answer is awaited is quiet."""
+    arrived = []
+
+    def wait(request: Request) -> Answer:
+        arrived.append(request)
+        at_server.stopping.wait()
+        return Answer(reset=True)
+
+    at_server.answers.append(wait)
+    terminal = Terminal(80, ["prompts", "list"], {})
+    while not arrived:
+        time.sleep(0.01)
+    terminal.type("\x03")
+    assert terminal.end() == (130, "^C")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end in other ways there")
+@pytest.mark.parametrize("option", ["--jsonl", "--json", "--debug"])
+def test_a_closed_pipe(option: str, at_server: Server) -> None:
+    """A reader that has seen enough is no failure, and nothing is said of it."""
+    at_server.answer(body={"traces": [trace(id=f"trace-{number}") for number in range(3000)]})
+    with subprocess.Popen(
+        [*COMMAND, "traces", "list", option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(10) == 0
+
+
+# Credentials
+
+
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config" / "artanis" / "config.toml"
+
+
+EXISTING = """\
+# Mine; keep.
+[staging]  # not for customers
+org_slug = 'other'
+api_key_command = ["pass", "show", "artanis"]
+"""
+
+
+def test_login_from_a_pipe(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A key from standard input is tried and then written, for the owner alone; the rest of the file stays as it is."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(EXISTING)
+    path.chmod(0o644)
+    options = "--org", sandbox.org_slug, "--project", sandbox.project_slug, "--base-url", sandbox.base_url
+    result = cli("auth", "login", *options, stdin=f"{sandbox.api_key}\n")
+    assert (result.code, result.out) == (0, "")
+    assert sandbox.api_key not in result.err
+    assert path.read_text().startswith(EXISTING)
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["config.toml"]
+    assert len(cli("prompts", "list", "--jsonl").lines) == 3
+    status = cli("auth", "status", "--json")
+    assert (status.code, status.json["works"]) == (0, True)
+    assert {each["source"] for each in status.json["values"]} == {f"profile 'default' of {path}"}
+    assert cli("auth", "logout").code == 0
+    assert sandbox.api_key not in path.read_text()
+    assert path.read_text().startswith(EXISTING)
+    assert cli("auth", "status").code == 3
+
+
+def test_login_to_a_profile_that_has_a_command(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A key replaces the command that gave one, and what is not said stays as it was."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(EXISTING.replace("'other'", f"'{sandbox.org_slug}'") + f"base_url = '{sandbox.base_url}'\n")
+    result = cli("auth", "login", "--profile", "staging", "--json", stdin=sandbox.api_key)
+    assert (result.code, result.json["profile"]) == (0, "staging")
+    assert "api_key_command" not in path.read_text()
+    assert "# not for customers" in path.read_text()
+    assert cli("auth", "status", "--profile", "staging").code == 0
+
+
+@pytest.mark.parametrize(
+    ("stdin", "org", "code"),
+    [("wrong-key\n", "sandbox-org", 3), ("sandbox-key", "nobody", 3), ("", "x", 2), ("k", "", 2)],
+)
+def test_login_that_fails(
+    stdin: str, org: str, code: int, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not work, or is incomplete, is not written, whatever else is configured."""
+    monkeypatch.setenv("ARTANIS_PROFILE", "new")
+    result = cli("auth", "login", "--org", org, "--base-url", at_sandbox.base_url, stdin=stdin)
+    assert (result.code, result.out) == (code, "")
+    assert "wrong-key" not in result.err
+    assert not config(tmp_path).exists()
+    assert os.environ["ARTANIS_API_KEY"] == at_sandbox.api_key
+
+
+def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
+    """A file that cannot be understood is left alone, and not quoted."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    for text in ('[default]\napi_key = "half-a-key', 'default = "half-a-key"\n'):
+        path.write_text(text)
+        for command in ("login", "logout"):
+            result = cli("auth", command, stdin="key")
+            assert result.code == 3
+            assert "half-a-key" not in result.err
+            assert path.read_text() == text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_login_keeps_a_link(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A configuration file that is kept elsewhere and linked is written where it is."""
+    path, real = config(tmp_path), tmp_path / "dotfiles.toml"
+    path.parent.mkdir(parents=True)
+    real.write_text(EXISTING)
+    path.symlink_to(real)
+    options = "--org", sandbox.org_slug, "--base-url", sandbox.base_url
+    assert cli("auth", "login", *options, stdin=sandbox.api_key).code == 0
+    assert path.is_symlink()
+    assert sandbox.org_slug in real.read_text()
+
+
+@needs_a_pseudo_terminal
+def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The key is asked for without echo, then organization and project."""
+    terminal = Terminal(80, ["auth", "login", "--base-url", sandbox.base_url], {})
+    for question, answer in (
+        ("API key", sandbox.api_key),
+        ("Organization", sandbox.org_slug),
+        ("Project", sandbox.project_slug),
+    ):
+        terminal.read(until=question)
+        if question == "API key":
+            wait_for_no_echo(terminal)
+        terminal.type(f"{answer}\n")
+    code, shown = terminal.end()
+    assert code == 0, shown
+    assert sandbox.api_key not in shown
+    assert sandbox.org_slug in shown
+    assert sandbox.api_key in config(tmp_path).read_text()
+
+
+def wait_for_no_echo(terminal: Terminal) -> None:
+    import termios
+
+    while termios.tcgetattr(terminal.master)[3] & termios.ECHO:
+        time.sleep(0.01)
+
+
+def test_status_masks_the_key(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a long key is shown, and nothing of a short one; a key that is refused is status 3."""
+    at_server.answer(401, {"error": "Not authenticated"})
+    key = "k" * 30 + "wxyz"
+    for value, shown in ((key, "****wxyz"), ("short-key", "****")):
+        monkeypatch.setenv("ARTANIS_API_KEY", value)
+        result = cli("auth", "status", "--json")
+        assert result.code == 3
+        assert result.json["values"][0] == {"field": "api_key", "value": shown, "source": "ARTANIS_API_KEY"}
+        assert value not in result.out + result.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are another matter there")
+def test_a_file_that_others_may_read(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The library's warning is one line; to the doctor it is a finding."""
+    cli("auth", "login", "--org", sandbox.org_slug, "--base-url", sandbox.base_url, stdin=sandbox.api_key)
+    config(tmp_path).chmod(0o644)
+    result = process("prompts", "list", "--project", sandbox.project_slug)
+    assert result.code == 0
+    assert re.fullmatch(r"artanis: warning: .*: chmod 600 .*\n", result.err)
+    found = cli("doctor", "--json").json["checks"]
+    assert any(check["status"] == "warning" and "chmod 600" in check["detail"] for check in found)
+
+
+# Doctor
+
+
+def checks(result: Result) -> dict[str, Any]:
+    return {check["name"]: check for check in result.json["checks"]}
+
+
+def test_doctor(cli: Cli, at_sandbox: Sandbox) -> None:
+    """All is well: status 0, each step is named, and what takes time has its time."""
+    result = cli("doctor", "--json")
+    found = checks(result)
+    assert result.code == 0
+    assert result.json["ok"] is True
+    assert [check["status"] for check in found.values()] == ["ok"] * 9
+    assert {
+        "versions",
+        "configuration",
+        "dns",
+        "tcp",
+        "http",
+        "authentication",
+        "organization",
+        "project",
+        "clock",
+    } == {*found}
+    assert all(found[name]["seconds"] >= 0 for name in ("dns", "tcp", "http"))
+    assert cli("doctor", "--jsonl").lines[-1]["name"] == "clock"
+    assert at_sandbox.api_key not in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "failed"),
+    [
+        ([], {"ARTANIS_API_KEY": "wrong-key"}, "authentication"),
+        ([], {"ARTANIS_API_KEY": ""}, "configuration"),
+        (["--org", "nobody"], {}, "organization"),
+        (["--project", "nothing"], {}, "project"),
+        (["--base-url", "http://127.0.0.1:1"], {}, "tcp"),
+        (["--base-url", "https://does-not-exist.invalid"], {}, "dns"),
+        (["--timeout", "0"], {}, "configuration"),
+    ],
+)
+def test_doctor_finds(
+    arguments: list[str],
+    variables: dict[str, str],
+    failed: str,
+    cli: Cli,
+    at_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One thing is wrong: status 1, and that one has failed, with a remedy."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = cli("doctor", *arguments, "--json")
+    assert result.code == 1
+    assert [check["name"] for check in result.json["checks"] if check["status"] == "failed"] == [failed]
+    assert checks(result)[failed]["remedy"]
+    assert "wrong-key" not in result.out + result.err
+    assert f"failed   {failed}" in cli("doctor", *arguments).out
+
+
+def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a project little can be tried, which is a warning and no failure."""
+    monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    assert [check["name"] for check in result.json["checks"] if check["status"] == "warning"] == [
+        "configuration",
+        "authentication",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"), [(Answer(503), "http"), (Answer(body=b"<html>"), "http"), (Answer(reset=True), "http")]
+)
+def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_server: Server) -> None:
+    """A server that is not the API, or does not work, is named as such, after one request."""
+    at_server.answers.append(answer)
+    result = cli("doctor", "--json")
+    assert (result.code, checks(result)[failed]["status"]) == (1, "failed")
+    assert len(at_server.requests) == 1
+
+
+@pytest.mark.parametrize(("minutes", "status", "said"), [(10, "warning", "behind"), (-10, "warning", "ahead of")])
+def test_doctor_looks_at_the_clock(minutes: int, status: str, said: str, cli: Cli, at_server: Server) -> None:
+    """A clock that is minutes off is a warning."""
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    body = json.dumps({"prompts": []})
+    head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n\r\n"
+    at_server.answer(raw=(head + body).encode())
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    assert checks(result)["clock"]["status"] == status
+    assert said in checks(result)["clock"]["detail"]
+
+
+def test_doctor_without_a_date(cli: Cli, at_server: Server) -> None:
+    """A server that does not say what time it is, is not compared with."""
+    at_server.answer(raw=b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"prompts":[]}')
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    assert "clock" not in checks(result)
+
+
+def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment puts in between is named, without its password, and is what is connected to."""
+    at_server.answer(body={"prompts": []})
+    monkeypatch.setenv("HTTP_PROXY", at_server.url.replace("//", "//user:pass-of-proxy@"))
+    result = cli("doctor", "--base-url", "http://api.invalid", "--allow-http", "--json")
+    assert result.code == 0
+    assert checks(result)["proxy"]["detail"].startswith(at_server.url)
+    assert "pass-of-proxy" not in result.out
+
+
+# Tools
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a signal ends the process without its say")
+def test_sandbox() -> None:
+    """It says in JSON how to reach it, and ends quietly by a signal."""
+    command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--drift", "null", "--jsonl"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as running:
+        assert running.stdout is not None
+        with Artanis(**json.loads(running.stdout.readline())) as client:
+            assert len(client.prompts.list()) > 0
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=10)
+    assert (running.returncode, output) == (0, "")
+    assert "Ctrl-C" in errors
+
+
+def test_contract(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drift is status 1, and said in words; credentials are status 3."""
+    with Sandbox(traces=2, drift=["undocumented-field"]) as sandbox:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        result = cli("contract")
+        assert result.code == 1
+        assert "undocumented field" in result.out
+        assert cli("contract", "--json").json["operations"]
+        monkeypatch.setenv("ARTANIS_API_KEY", "wrong-key")
+        assert cli("contract").code == 3
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a script for each shell, and it gets commands and options from the command itself."""
+    result = cli("completion", shell)
+    assert result.code == 0
+    assert "_ARTANIS_COMPLETE" in result.out
+    monkeypatch.setenv("COMP_WORDS", "artanis traces ")
+    monkeypatch.setenv("COMP_CWORD", "2" if shell != "fish" else "")
+    found = process(_ARTANIS_COMPLETE=f"{shell}_complete")
+    assert "export" in found.out
