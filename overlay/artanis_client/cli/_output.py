@@ -154,12 +154,9 @@ def diff(before: Any, after: Any) -> Text:
     old, new = (
         pretty(value) if is_text else json.dumps(value, ensure_ascii=False, indent=2) for value in (before, after)
     )
-    text = Text()
     # The two lines of the heading have no names to say.
-    for changed in list(difflib.unified_diff(old.split("\n"), new.split("\n"), lineterm=""))[2:]:
-        text.append(escape(changed) + "\n", DIFF_COLOURS.get(changed[0]))
-    text.rstrip()
-    return text
+    changes = list(difflib.unified_diff(old.split("\n"), new.split("\n"), lineterm=""))[2:]
+    return Text("\n").join(Text(escape(change), DIFF_COLOURS.get(change[0], "")) for change in changes)
 
 
 @contextmanager
