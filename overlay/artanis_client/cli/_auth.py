@@ -46,9 +46,12 @@ def probe(client: Artanis) -> str:
 @click.option("--org", metavar="SLUG", help="The organization; asked for where there is a terminal.")
 @click.option("--project", metavar="SLUG", help="The project of calls that name none.")
 @click.option("--base-url", metavar="URL", help="Where the API is, for a self-hosted deployment.")
+@click.option("--allow-http", is_flag=True, help="Allow http:// to a host that is not this machine.")
 @output_options
 @click.pass_obj
-def login(state: State, profile: str, org: str | None, project: str | None, base_url: str | None) -> None:
+def login(
+    state: State, profile: str, org: str | None, project: str | None, base_url: str | None, allow_http: bool
+) -> None:
     """Ask for an API key, try it, and write it to a profile of the configuration file.
 
     The key is read without echo, or from standard input where that is no terminal.
@@ -82,9 +85,10 @@ def login(state: State, profile: str, org: str | None, project: str | None, base
     if not fields["org_slug"]:
         raise Failure("No organization: pass --org.", USAGE)
     try:
-        with _nothing_else_configured(), Artanis(api_key=key.reveal(), **cast(Any, fields)) as client:
-            state.key = client._credentials.key
-            verdict = probe(client)
+        with _nothing_else_configured():
+            state.connection = {**fields, "api_key": key.reveal(), "allow_http": allow_http}
+            with state.connect(needs_project=False) as client:
+                verdict = probe(client)
     except ArtanisError:
         note("Nothing was written.")
         raise
@@ -181,7 +185,7 @@ def _read(path: Path) -> TOMLDocument:
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        return tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+        return tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return tomlkit.document()
     except (TOMLKitError, UnicodeDecodeError):

@@ -61,13 +61,9 @@ def moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def is_terminal(stream: TextIO) -> bool:
-    return stream.isatty()
-
-
 def is_coloured(stream: TextIO) -> bool:
     """Whether a stream takes colours and progress."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def style(text: str, colour: str | None = None, *, bold: bool = False, stream: TextIO | None = None) -> str:
@@ -99,14 +95,15 @@ def render(what: RenderableType) -> None:
     console = Console(
         file=sys.stdout,
         color_system="auto" if is_coloured(sys.stdout) else None,
-        force_terminal=is_terminal(sys.stdout),
+        no_color=False,  # said by the line above; older versions take an empty NO_COLOR for one
+        force_terminal=sys.stdout.isatty(),
         force_jupyter=False,
-        width=None if is_terminal(sys.stdout) else 1_000_000,
+        width=None if sys.stdout.isatty() else 1_000_000,
         markup=False,
         emoji=False,
         highlight=False,
     )
-    if is_terminal(sys.stdout):
+    if sys.stdout.isatty():
         console.print(what)
         return
     with console.capture() as captured:
@@ -125,7 +122,7 @@ def rows(output: str, header: list[str], found: Iterable[Row], numbers: Containe
     elif output == "jsonl":
         for data, _ in found:
             out_json(data, indent=None)
-    elif is_terminal(sys.stdout):
+    elif sys.stdout.isatty():
         _table(header, found, numbers)
     else:
         out("\t".join(header))
@@ -170,7 +167,7 @@ def progress(what: str) -> Generator[Callable[[Progress], object] | None]:
     from rich.progress import Progress as Bar
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-    console = Console(stderr=True, force_terminal=True, force_jupyter=False)
+    console = Console(stderr=True, no_color=False, force_terminal=True, force_jupyter=False)
     bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task(what, total=None, rate="")
     started = time.monotonic()

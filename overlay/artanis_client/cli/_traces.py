@@ -84,11 +84,10 @@ def _tree(trace: TraceDetail) -> Tree:
         comments.setdefault(comment.span_id, []).append(said)
     # A parent may be missing, or be its own ancestor: whatever no root leads to is put below the trace itself.
     nodes: dict[str, Any] = {}
-    known = {span.id for span in trace.spans}
     for span in _in_order(trace.spans):
         parent = nodes.get(span.parent_span_id or "", tree)
         nodes[span.id] = parent.add(_span(span, comments.get(span.id, [])))
-    for span_id in comments.keys() - known:
+    for span_id in [span_id for span_id in comments if span_id not in nodes]:
         heading = Text(f"on a span that is not in the trace, {line(span_id)}", "bold")
         tree.add(Group(heading, *_block("feedback", Text("\n".join(comments[span_id])))))
     return tree
