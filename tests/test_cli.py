@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import stat
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 import attrs
 import click
 import pytest
+import trustme
 from rich.cells import cell_len
 
 from artanis_client import Artanis, export
@@ -159,6 +161,13 @@ class Terminal:
         shown = self.read()
         os.close(self.master)
         return self.process.wait(10), shown.replace("\r\n", "\n")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def on_terminal(*arguments: object, columns: int = 80, **environment: str) -> tuple[int, str]:
@@ -646,8 +655,8 @@ def test_interruption_of_an_export(tmp_path: Path) -> None:
         sandbox.latency = 0.05
         terminal = Terminal(80, arguments, sandbox.environment)
         terminal.read(until="/60")
-        while path.with_name("set.jsonl.partial").read_bytes().count(b"\n") < 4:
-            time.sleep(0.01)
+        partial = path.with_name("set.jsonl.partial")
+        wait_until(lambda: partial.read_bytes().count(b"\n") >= 4)
         terminal.type("\x03")
         code, shown = terminal.end()
         assert code == 130
@@ -674,8 +683,7 @@ def test_interruption_of_a_request(at_server: Server) -> None:
 
     at_server.answers.append(wait)
     terminal = Terminal(80, ["prompts", "list"], {})
-    while not arrived:
-        time.sleep(0.01)
+    wait_until(lambda: arrived)
     terminal.type("\x03")
     assert terminal.end() == (130, "^C")
 
@@ -771,6 +779,19 @@ def test_login_that_fails(
     assert os.environ["ARTANIS_API_KEY"] == at_sandbox.api_key
 
 
+def test_login_is_mixed_with_nothing(
+    cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried is what is written: no variable goes in, not even that of a profile which is not there yet."""
+    monkeypatch.setenv("ARTANIS_PROFILE", "new")
+    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "new.toml"))
+    options = "--org", at_sandbox.org_slug, "--base-url", at_sandbox.base_url
+    assert cli("auth", "login", *options, stdin=at_sandbox.api_key).code == 0
+    assert (tmp_path / "new.toml").read_text().startswith("[new]\n")
+    assert cli("auth", "status").code == 0
+
+
 def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
     """A file that cannot be understood is left alone, and not quoted."""
     path = config(tmp_path)
@@ -808,7 +829,7 @@ def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     ):
         terminal.read(until=question)
         if question == "API key":
-            wait_for_no_echo(terminal)
+            wait_until(lambda: not is_echoing(terminal))
         terminal.type(f"{answer}\n")
     code, shown = terminal.end()
     assert code == 0, shown
@@ -817,11 +838,11 @@ def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.api_key in config(tmp_path).read_text()
 
 
-def wait_for_no_echo(terminal: Terminal) -> None:
+def is_echoing(terminal: Terminal) -> bool:
     import termios
 
-    while termios.tcgetattr(terminal.master)[3] & termios.ECHO:
-        time.sleep(0.01)
+    flags: int = termios.tcgetattr(terminal.master)[3]
+    return bool(flags & termios.ECHO)
 
 
 def test_status_masks_the_key(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -950,6 +971,23 @@ def test_doctor_without_a_date(cli: Cli, at_server: Server) -> None:
     result = cli("doctor", "--json")
     assert result.code == 0
     assert "clock" not in checks(result)
+
+
+def test_doctor_looks_at_tls(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate of an unknown authority has failed; of a known one, it says how long it is good."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3, hours=1)).configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    at_server.http.socket = context.wrap_socket(at_server.http.socket, server_side=True)
+    at_server.answer(body={"prompts": []})
+    at_url = "--base-url", at_server.url.replace("http://127.0.0.1", "https://localhost")
+    result = cli("doctor", *at_url, "--json")
+    assert (result.code, checks(result)["tls"]["status"]) == (1, "failed")
+    assert "certificate verify failed" in checks(result)["tls"]["detail"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    result = cli("doctor", *at_url, "--json")
+    assert (result.code, checks(result)["tls"]["status"]) == (0, "warning")
+    assert "certificate good for 3 days" in checks(result)["tls"]["detail"]
 
 
 def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

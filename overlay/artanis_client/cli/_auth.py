@@ -16,7 +16,7 @@ from artanis_api.api.prompts import list_prompts
 
 from .._call import call
 from .._client import Artanis
-from .._credentials import Secret, _config_path
+from .._credentials import _DEFAULTS, Secret, _config_path
 from .._errors import ArtanisError, BadRequestError, CredentialsError
 from ._app import DONE, USAGE, Failure, State, api_options, exit_code, in_words, output_options
 from ._output import note, out_json, rows
@@ -65,7 +65,8 @@ def login(
         return given or str(table.get(field, "")) if table is not None else given or ""
 
     if asks:
-        note(f"Profile {name!r} of {path}. Enter leaves what is in brackets.")
+        where = known("base_url", base_url) or _DEFAULTS["base_url"][0]
+        note(f"Profile {name!r} of {path}, for {where}. Enter takes what is in brackets.")
         key = Secret(click.prompt("API key (not shown)", hide_input=True, err=True))
         org = org or click.prompt("Organization (its slug)", default=known("org_slug", None) or None, err=True)
         if project is None:

