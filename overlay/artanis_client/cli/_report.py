@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
 import click
 
 from .._client import Artanis
-from .._evaluation import ScorecardRow, examples, scorecard
+from .._evaluation import EvaluationExample, ScorecardRow, examples, scorecard
 from ._app import State, api_options, period_options
 from ._output import note, out_json, progress, rows
 
@@ -14,6 +18,7 @@ from ._output import note, out_json, progress, rows
 @period_options
 @click.option("--step", "steps", multiple=True, help="Only spans of this step. Repeatable.")
 @click.option("--weekly", is_flag=True, help="A row for each week, too.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts instead.")
 @click.option("--skip-errors", is_flag=True, help="Leave out traces that cannot be read.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Requests at once.")
 @api_options
@@ -24,13 +29,19 @@ def report(
     until: str | None,
     steps: tuple[str, ...],
     weekly: bool,
+    html: Path | None,
     skip_errors: bool,
     concurrency: int,
 ) -> None:
     """Say how often reviewers accepted what each step returned, by version of its prompt.
 
-    The range is the 95 % Wilson interval of the rate. All traces are read.
+    The range is the 95 % Wilson interval of the rate. All traces are read. The page is one file, which needs no network
+    and no script; it has acceptance by version and by week, the most frequent corrections, and what waits for review.
     """
+    if html is not None and (state.output or weekly):
+        raise click.UsageError("--html writes a page instead of a table: leave out --json, --jsonl and --weekly.")
+    if html is not None and not html.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no directory {html.absolute().parent} to write to.")
     with state.connect(max_connections=max(16, concurrency)) as client, progress("Reading traces") as on_progress:
         read = client.traces.iter(
             since=since,
@@ -39,19 +50,40 @@ def report(
             on_error="skip" if skip_errors else "raise",
             on_progress=on_progress,
         )
-        card = scorecard(example for trace in read for example in examples(trace, steps=steps or None))
+        found = (example for trace in read for example in examples(trace, steps=steps or None))
+        if html is not None:
+            page = _page(client, found, since, until)
+            new = html.with_name(html.name + ".new")
+            new.write_text(page, encoding="utf-8")
+            new.replace(html)
+            note(f"Wrote {html}")
+            return
+        card = scorecard(found)
         names = {} if state.output else _versions(client)
     if state.output == "json":
         out_json(card)
         return
     header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
-        found = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
-        rows(state.output, ["week", *header], found, header[2:])
+        weeks = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
+        rows(state.output, ["week", *header], weeks, header[2:])
     else:
         rows(state.output, header, [(dict(row), _cells(row, names)) for row in card["versions"]], header[2:])
     if not card["versions"] and not state.output:
         note("There are no such spans.")
+
+
+def _page(client: Artanis, found: Iterable[EvaluationExample], since: str | None, until: str | None) -> str:
+    from .._report import report_html
+
+    credentials = client._credentials
+    [project] = client.traces._project(None, None).values()
+    source = {"Project": project, "Organization": credentials.org_slug, "API": credentials.base_url}
+    source |= {"Since": since} if since else {}
+    source |= {"Until": until} if until else {}
+    names = {version: f"version {name}" for version, name in _versions(client).items()}
+    title = f"What reviewers made of {project}"
+    return report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
 
 
 def _versions(client: Artanis) -> dict[str, str]:
