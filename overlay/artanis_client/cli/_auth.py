@@ -87,7 +87,7 @@ def login(
         raise Failure("No organization: pass --org.", USAGE)
     try:
         with _nothing_else_configured():
-            state.connection = {**fields, "api_key": key.reveal(), "allow_http": allow_http}
+            state.connection = {**fields, "api_key": key.reveal, "allow_http": allow_http}
             with state.connect(needs_project=False) as client:
                 verdict = probe(client)
     except ArtanisError:
