@@ -1040,3 +1040,32 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("COMP_CWORD", "2" if shell != "fish" else "")
     found = process(_ARTANIS_COMPLETE=f"{shell}_complete")
     assert "export" in found.out
+
+
+# The page of the report
+
+
+def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`report --html` writes one page that names project and versions, and nothing to stdout."""
+    path = tmp_path / "report.html"
+    result = cli("report", "--html", path, "--step", "tone", "--since", "2026-04")
+    assert (result.code, result.out) == (0, "")
+    assert str(path) in result.err
+    page = path.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert {at_sandbox.project_slug, "v1 active", "2026-04"} <= set(re.findall(r">([^<>]+)<", page))
+    assert "classify" not in page
+    assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
+
+
+@pytest.mark.parametrize("options", [("--json",), ("--jsonl",), ("--weekly",)])
+def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """A page is asked for alone, and before anything is read."""
+    before = at_sandbox.request_count
+    result = cli("report", "--html", tmp_path / "report.html", *options)
+    assert result.code == 2
+    assert "instead of a table" in result.err
+    result = cli("report", "--html", tmp_path / "missing" / "report.html")
+    assert result.code == 2
+    assert "There is no directory" in result.err
+    assert at_sandbox.request_count == before

@@ -81,7 +81,7 @@ def _page(client: Artanis, found: Iterable[EvaluationExample], since: str | None
     source = {"Project": project, "Organization": credentials.org_slug, "API": credentials.base_url}
     source |= {"Since": since} if since else {}
     source |= {"Until": until} if until else {}
-    names = {version: f"version {name}" for version, name in _versions(client).items()}
+    names = {version: f"v{name}" for version, name in _versions(client).items()}
     title = f"What reviewers made of {project}"
     return report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
 
