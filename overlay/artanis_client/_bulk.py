@@ -92,7 +92,6 @@ class Order:
             raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}.')
         self._skips = on_error == "skip"
         self._on_progress = plain_function(on_progress)
-        self.total = 0
         self._ids: list[str] = []
         self._next = self._done = self._skipped = 0
         self.window: deque[_Slot] = deque()
@@ -101,8 +100,11 @@ class Order:
 
     def begin(self, traces: Sequence[Trace], max_connections: int) -> None:
         self._ids = [trace.id for trace in traces]
-        self.total = len(traces)
         self.size = min(self._concurrency, max_connections, len(traces))
+
+    @property
+    def total(self) -> int:
+        return len(self._ids)
 
     def more(self) -> list[_Slot]:
         """The traces for which there has come to be room in the window."""

@@ -204,8 +204,8 @@ class AsyncTraces(_Resource):
         """Like `Traces.iter`, for `async for`, with tasks in place of threads, and `aclose()`.
 
         `on_progress` is a plain function, and called by the task that loops. A cancelled `anext()` loses nothing: the
-        next one goes on. With the extra `fast`, on asyncio, a `concurrency` of more than 16 (and `max_connections` as
-        large) reads through aiohttp, unless the client has a proxy, a transport, mounts, limits or HTTP/2.
+        next one goes on. With the extra `fast`, on asyncio, 200 traces and more are read through aiohttp, unless the
+        client has a proxy, a transport, mounts, limits or HTTP/2.
         """
         from ._bulk import AsyncDetails, Order
 

@@ -175,11 +175,10 @@ async def aexport(
 
 @attrs.frozen
 class _Entry:
-    """Where in the journal the rows of a trace are, and what the manifest says of it."""
+    """Where in the journal a trace is, and when it was last updated."""
 
     place: int
     updated_at: str
-    is_reviewed: bool
 
 
 class _Job:
@@ -204,8 +203,9 @@ class _Job:
         if self.format not in FORMATS:
             choice = ", ".join(FORMATS)
             raise ValueError(f"Unknown format {self.format!r}: name the file .jsonl or .csv, or pass format: {choice}.")
-        wanted = REVIEWED if self.format == "chat" else set(Outcome)
-        if outcomes is not None and not (wanted := outcomes_of(outcomes)) <= REVIEWED and self.format == "chat":
+        possible = REVIEWED if self.format == "chat" else set(Outcome)
+        wanted = possible if outcomes is None else outcomes_of(outcomes)
+        if not wanted <= possible:
             raise ValueError("Without a review there is no approved output to learn from: leave unreviewed out.")
         if recheck not in ("all", "unreviewed"):
             raise ValueError(f'recheck must be "all" or "unreviewed", not {recheck!r}.')
@@ -275,7 +275,7 @@ class _Job:
         self._started = header["started_at"]
         end = self._journal.tell()
         while (line := _parsed(self._journal.readline())) is not None:
-            self._entries[line["id"]] = _Entry(end, line["updated_at"], line["is_reviewed"])
+            self._entries[line["id"]] = _Entry(end, line["updated_at"])
             end = self._journal.tell()
         self._journal.truncate(end)
         return True
@@ -334,8 +334,9 @@ class _Job:
         for example in of_steps:
             if example.outcome not in self._what["outcomes"]:
                 continue
-            if self.format == "chat" and example.prompt_version_id not in (None, *self._contents):
-                skipped.append((example.span_id, f"there is no prompt version {example.prompt_version_id}"))
+            version = example.prompt_version_id
+            if self.format == "chat" and version is not None and version not in self._contents:
+                skipped.append((example.span_id, f"there is no prompt version {version}"))
                 continue
             rows.append(self._row(example))
             counts[example.outcome] += 1
@@ -351,7 +352,7 @@ class _Job:
         )
 
     def _keep(self, entry: dict[str, Any]) -> None:
-        self._entries[entry["id"]] = _Entry(self._append(entry), entry["updated_at"], entry["is_reviewed"])
+        self._entries[entry["id"]] = _Entry(self._append(entry), entry["updated_at"])
 
     def _append(self, line: dict[str, Any]) -> int:
         """Write a line at the end of the journal; returns where it begins."""
@@ -366,16 +367,12 @@ class _Job:
             return _csv([_json(value) if name in _FREE_JSON else value for name, value in data.items()])
         if self.format == "chat":
             version = example.prompt_version_id
-            told = {
-                "system": None if version is None else self._contents[version],
-                "user": example.input,
-                "assistant": example.approved_output,
-            }
+            told: dict[str, Any] = {} if version is None else {"system": self._contents[version]}
+            told |= {"user": example.input, "assistant": example.approved_output}
             data = {
                 "messages": [
                     {"role": role, "content": content if isinstance(content, str) else _json(content)}
                     for role, content in told.items()
-                    if role != "system" or version is not None
                 ]
             }
         return _json(data) + "\n"

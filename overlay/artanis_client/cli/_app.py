@@ -280,6 +280,12 @@ def api_options(command: F) -> F:
     return functools.reduce(lambda command, option: option(command), reversed(_CONNECTION), output_options(command))
 
 
+step_option = click.option("--step", "steps", multiple=True, help="Only spans of this step. Repeatable.")
+concurrency_option = click.option(
+    "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Requests at once."
+)
+
+
 def period_options(command: F) -> F:
     """Options that choose traces by when they were created."""
     until = click.option("--until", metavar="WHEN", help="Traces created until then; a day or month counts whole.")

@@ -19,7 +19,7 @@ from .._client import Artanis
 from .._credentials import _DEFAULTS, Secret, _config_path
 from .._errors import ArtanisError, BadRequestError, CredentialsError
 from ._app import DONE, USAGE, Failure, State, api_options, exit_code, in_words, output_options
-from ._output import note, out_json, rows
+from ._output import note, out_json, out_object, rows
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -105,7 +105,7 @@ def login(
     _write(path, document)
     data = {"profile": name, "path": str(path), "verdict": verdict}
     if state.output:
-        out_json(data, indent=2 if state.output == "json" else None)
+        out_object(state.output, data)
     else:
         note(f"Written to profile {name!r} of {path}: {verdict}.")
     for variable in ("ARTANIS_API_KEY", "ARTANIS_ORG_SLUG", "ARTANIS_BASE_URL"):
@@ -129,7 +129,7 @@ def logout(state: State, profile: str) -> None:
         _write(path, document)
     data = {"profile": name, "path": str(path), "removed": removed}
     if state.output:
-        out_json(data, indent=2 if state.output == "json" else None)
+        out_object(state.output, data)
     else:
         note(f"Profile {name!r} of {path} {'has no key any more' if removed else 'has no key'}.")
     if os.environ.get("ARTANIS_API_KEY"):

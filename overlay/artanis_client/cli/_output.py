@@ -88,6 +88,11 @@ def out_json(data: Any, *, indent: int | None = 2) -> None:
     out(json.dumps(data, indent=indent))
 
 
+def out_object(output: str, data: Any) -> None:
+    """Print one object, as `--json` or `--jsonl` asks for it."""
+    out_json(data, indent=2 if output == "json" else None)
+
+
 def render(what: RenderableType) -> None:
     """Print something of rich on stdout; to a pipe with lines as long as they are, and no colours."""
     from rich.console import Console

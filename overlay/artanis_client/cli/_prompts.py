@@ -16,7 +16,7 @@ from .._client import Artanis
 from .._pull import PromptConflictError, diff_versions, prompts_status, pull_prompts
 from .._pull import _version as version_of
 from ._app import DONE, NO, NOT_FOUND, Failure, State, api_options, in_words
-from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, rows, style
+from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, out_object, rows, style
 
 _STEP = click.argument("step")
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -70,7 +70,7 @@ def show(state: State, step: str, version: str) -> None:
     chosen = version_of(history, _which(version))
     if state.output:
         data = {"stepId": history.step_id, "outputSchema": history.output_schema, **chosen.to_dict()}
-        out_json(data, indent=2 if state.output == "json" else None)
+        out_object(state.output, data)
     elif sys.stdout.isatty():
         active = "active" if chosen.is_active else "not active"
         heading = f"{line(history.step_id)}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
@@ -109,7 +109,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
     with state.connect() as client:
         text = diff_versions(_history(client, step), _which(old), _which(new))
     if state.output:
-        out_json({"equal": not text, "diff": text}, indent=2 if state.output == "json" else None)
+        out_object(state.output, {"equal": not text, "diff": text})
     elif sys.stdout.isatty():
         for changed in text.removesuffix("\n").split("\n") if text else []:
             out(style(escape(changed), DIFF_COLOURS.get(changed[:1])))

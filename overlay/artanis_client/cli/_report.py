@@ -10,17 +10,17 @@ import click
 
 from .._client import Artanis
 from .._evaluation import EvaluationExample, ScorecardRow, examples, scorecard
-from ._app import State, api_options, period_options
+from ._app import State, api_options, concurrency_option, period_options, step_option
 from ._output import note, out_json, progress, rows
 
 
 @click.command()
 @period_options
-@click.option("--step", "steps", multiple=True, help="Only spans of this step. Repeatable.")
+@step_option
 @click.option("--weekly", is_flag=True, help="A row for each week, too.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts instead.")
 @click.option("--skip-errors", is_flag=True, help="Leave out traces that cannot be read.")
-@click.option("--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Requests at once.")
+@concurrency_option
 @api_options
 @click.pass_obj
 def report(

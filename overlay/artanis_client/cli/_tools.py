@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ._app import API, DONE, NO, State, api_options, output_options
-from ._output import note, out, out_json, rows
+from ._output import note, out, out_json, out_object, rows
 
 
 @click.command()
@@ -31,7 +31,7 @@ def sandbox(state: State, /, **options: Any) -> None:
 
     def announce(running: Sandbox) -> None:
         if state.output:
-            out_json(running.credentials, indent=2 if state.output == "json" else None)
+            out_object(state.output, running.credentials)
         else:
             for name, value in running.environment.items():
                 out(f"export {name}={shlex.quote(value)}")

@@ -14,8 +14,8 @@ from artanis_api.models import Span, TraceDetail
 
 from .._evaluation import Outcome, outcome
 from .._export import FORMATS, export
-from ._app import State, api_options, period_options
-from ._output import diff, escape, line, moment, note, out, out_json, pretty, progress, render, rows
+from ._app import State, api_options, concurrency_option, period_options, step_option
+from ._output import diff, escape, line, moment, note, out, out_object, pretty, progress, render, rows
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -64,7 +64,7 @@ def show(state: State, trace_id: str) -> None:
         data = trace.to_dict()
         for written, span in zip(data["spans"], trace.spans, strict=True):
             written["outcome"] = outcome(span).value
-        out_json(data, indent=2 if state.output == "json" else None)
+        out_object(state.output, data)
     else:
         render(_tree(trace))
 
@@ -147,7 +147,7 @@ def _block(name: str, text: Text) -> list[RenderableType]:
     type=click.Choice([each.value for each in Outcome]),
     help="Only these spans. Repeatable.",
 )
-@click.option("--step", "steps", multiple=True, help="Only spans of this step. Repeatable.")
+@step_option
 @period_options
 @click.option("--resume", is_flag=True, help="Go on with what an export that was interrupted has left.")
 @click.option(
@@ -157,7 +157,7 @@ def _block(name: str, text: Text) -> list[RenderableType]:
     help="'unreviewed' takes from FILE what was reviewed completely when it was written.",
 )
 @click.option("--skip-errors", is_flag=True, help="Leave out traces that cannot be read, and say which.")
-@click.option("--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Requests at once.")
+@concurrency_option
 @api_options
 @click.pass_obj
 def export_(
@@ -208,7 +208,7 @@ def export_(
         "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
     }
     if state.output:
-        out_json(data, indent=2 if state.output == "json" else None)
+        out_object(state.output, data)
     else:
         counts = ", ".join(f"{count} {outcome.value}" for outcome, count in report.outcomes.items() if count)
         out(f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces in {escape(str(file))}")
