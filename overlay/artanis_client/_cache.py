@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import random
-import tempfile
 import threading
 import time
 import weakref
@@ -42,6 +41,7 @@ from ._errors import (
     PermissionDeniedError,
     printable,
 )
+from ._files import replace
 from ._http import _here
 
 MAX_BACKOFF = 60.0  # seconds between two attempts, at most
@@ -323,7 +323,7 @@ class _Cache(Generic[C]):
         }
         problem = None
         try:
-            _replace(self._snapshot, json.dumps({**content, "sha256": _checksum(content)}))
+            replace(self._snapshot, json.dumps({**content, "sha256": _checksum(content)}))
             self._saved = entry.texts
         except Exception as error:  # it must not keep the prompts from being served, whatever it is
             problem = f"cannot be written: {getattr(error, 'strerror', None) or error}"
@@ -606,18 +606,3 @@ def _description(entry: _Entry, now: float) -> str:
 
 def _checksum(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that whoever reads it finds the old one or the new one, whenever this process is killed."""
-    descriptor, name = tempfile.mkstemp(prefix=".artanis-", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from .._call import call
 from .._client import Artanis
 from .._credentials import _DEFAULTS, Secret, _config_path
 from .._errors import ArtanisError, BadRequestError, CredentialsError
+from .._files import replace
 from ._app import DONE, USAGE, Failure, State, api_options, exit_code, in_words, output_options
 from ._output import note, out_json, out_object, rows
 
@@ -208,17 +208,7 @@ def _write(path: Path, document: TOMLDocument) -> None:
 
     path = path.resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=".config-", suffix=".toml")  # with mode 0600
-    new = Path(name)
-    try:
-        with open(number, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
-            file.write(tomlkit.dumps(document))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    replace(path, tomlkit.dumps(document))
 
 
 @contextmanager
