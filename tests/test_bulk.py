@@ -126,6 +126,16 @@ def test_period(sandbox: Sandbox, kind: str) -> None:
     assert 0 < len(expected) < 60
 
 
+@pytest.mark.parametrize("make", [list, iter])
+def test_chosen_traces(server: Server, kind: str, make: Callable[[list[str]], Any]) -> None:
+    """`trace_ids` reads these in their order, without a list, and without a project."""
+    chosen = serve(server, 5)[3:0:-1]
+    both = Both(kind, server)
+    assert [detail.id for detail in both.run(read_all(kind, trace_ids=make(chosen)), project_slug=None)] == chosen
+    assert sorted(request.path for request in server.requests) == sorted(f"/api/traces/{one}" for one in chosen)
+    assert both.run(read_all(kind, trace_ids=[])) == []
+
+
 def test_another_project(server: Server, kind: str) -> None:
     """A project in the call replaces the client's."""
     serve(server, 2)
@@ -298,6 +308,10 @@ def test_deleted_since_the_list(kind: str) -> None:
         ({"on_progress": anyio.sleep}, TypeError, "on_progress must be a plain function"),
         ({"since": "soon"}, ValueError, "since must be ISO 8601"),
         ({"project_slug": "a", "project_id": "b"}, ValueError, "project"),
+        ({"trace_ids": ["a"], "since": "2026"}, ValueError, "With trace_ids there is no project_slug, project_id"),
+        ({"trace_ids": ["a"], "project_id": "b"}, ValueError, "With trace_ids there is no project_slug"),
+        ({"trace_ids": "abc"}, TypeError, "trace_ids must be several ids, not one text"),
+        ({"trace_ids": [1]}, TypeError, "An id is text"),
     ],
 )
 def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -662,8 +676,8 @@ def test_fast_stalled(fast: Both, server: Server) -> None:
         thread = threading.Thread(target=accept)
         thread.start()
 
-        async def listed() -> list[models.Trace]:
-            return [models.Trace.from_dict(trace())]
+        async def listed() -> list[str]:
+            return ids(1)
 
         async def main(client: Any) -> None:
             from artanis_client._bulk import AsyncDetails, Order
@@ -725,8 +739,8 @@ def test_fast_tls(fast: Both, server: Server, trusted: bool) -> None:
             await client.traces.list()
         from artanis_client._bulk import AsyncDetails, Order
 
-        async def listed() -> Any:
-            return models.TraceList.from_dict({"traces": [trace(id=trace_id) for trace_id in expected]}).traces
+        async def listed() -> list[str]:
+            return expected
 
         return [detail.id async for detail in AsyncDetails(client.api, listed, Order(2, "raise", None))]
 

@@ -36,7 +36,7 @@ from anyio.lowlevel import current_token
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
-from artanis_api.models import Trace, TraceDetail
+from artanis_api.models import TraceDetail
 
 from ._call import acall, call
 from ._errors import APIResponseValidationError, ArtanisError, NotFoundError
@@ -92,15 +92,15 @@ class Order:
             raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}.')
         self._skips = on_error == "skip"
         self._on_progress = plain_function(on_progress)
-        self._ids: list[str] = []
+        self._ids: Sequence[str] = ()
         self._next = self._done = self._skipped = 0
         self.window: deque[_Slot] = deque()
         self.size = 0
         """How many workers there are to be."""
 
-    def begin(self, traces: Sequence[Trace], max_connections: int) -> None:
-        self._ids = [trace.id for trace in traces]
-        self.size = min(self._concurrency, max_connections, len(traces))
+    def begin(self, ids: Sequence[str], max_connections: int) -> None:
+        self._ids = ids
+        self.size = min(self._concurrency, max_connections, len(ids))
 
     @property
     def total(self) -> int:
@@ -141,11 +141,11 @@ class Order:
 
 
 def details(
-    api: AuthenticatedClient, traces: Callable[[], Sequence[Trace]], order: Order
+    api: AuthenticatedClient, ids: Callable[[], Sequence[str]], order: Order
 ) -> Generator[TraceDetail, None, None]:
     """What `Traces.iter` returns."""
     http = cast(Http, api.get_httpx_client())
-    order.begin(traces(), http.max_connections)
+    order.begin(ids(), http.max_connections)
     crew = _Crew(api, http, order)
     try:
         crew.start()
@@ -265,11 +265,9 @@ class _Lane(Http):
 class AsyncDetails(AsyncIterator[TraceDetail]):
     """What `AsyncTraces.iter` returns: an async iterator with `aclose()`."""
 
-    def __init__(
-        self, api: AuthenticatedClient, traces: Callable[[], Awaitable[Sequence[Trace]]], order: Order
-    ) -> None:
+    def __init__(self, api: AuthenticatedClient, ids: Callable[[], Awaitable[Sequence[str]]], order: Order) -> None:
         self._api = api
-        self._traces: Callable[[], Awaitable[Sequence[Trace]]] | None = traces
+        self._ids: Callable[[], Awaitable[Sequence[str]]] | None = ids
         self._order = order
         self._group: _Group | None = None
         self._is_waiting = self._is_closed = False
@@ -308,9 +306,9 @@ class AsyncDetails(AsyncIterator[TraceDetail]):
     async def _following(self) -> TraceDetail:
         http = cast(AsyncHttp, self._api.get_async_httpx_client())
         order = self._order
-        if self._traces is not None:
-            order.begin(await self._traces(), http.max_connections)
-            self._traces = None
+        if self._ids is not None:
+            order.begin(await self._ids(), http.max_connections)
+            self._ids = None
         while True:  # without a checkpoint: after one window, at the latest, there is something to wait for
             new = order.more()
             if not order.window:

@@ -6,7 +6,7 @@ import builtins
 import copy
 import inspect
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -135,6 +135,7 @@ class Traces(_Resource):
         project_id: str | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
+        trace_ids: Iterable[str] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
         on_progress: Callable[[Progress], object] | None = None,
@@ -149,6 +150,7 @@ class Traces(_Resource):
 
         Args:
             project_slug, project_id, since, until: As for `list`.
+            trace_ids: These traces, in this order, instead of a project's: nothing is listed.
             concurrency: Requests in flight at once, each in a thread of its own; no more than the client's
                 `max_connections`. Twice as many traces are held in memory.
             on_error: "skip" leaves out, with a warning in the log, a trace that is gone since the list was made
@@ -163,12 +165,17 @@ class Traces(_Resource):
         """
         from ._bulk import Order, details
 
-        project, within = self._project(project_slug, project_id), period(since, until)
+        order = Order(concurrency, on_error, on_progress)
+        chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)
+        project = self._project(project_slug, project_id) if chosen is None else dict[str, str]()
+        within = period(since, until)
 
-        def traces() -> builtins.list[Trace]:
-            return within(call(list_traces.sync_detailed, client=self._api, **project).traces)
+        def ids() -> builtins.list[str]:
+            if chosen is not None:
+                return chosen
+            return [trace.id for trace in within(call(list_traces.sync_detailed, client=self._api, **project).traces)]
 
-        return details(self._api, traces, Order(concurrency, on_error, on_progress))
+        return details(self._api, ids, order)
 
 
 class AsyncTraces(_Resource):
@@ -197,6 +204,7 @@ class AsyncTraces(_Resource):
         project_id: str | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
+        trace_ids: Iterable[str] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
         on_progress: Callable[[Progress], object] | None = None,
@@ -209,12 +217,18 @@ class AsyncTraces(_Resource):
         """
         from ._bulk import AsyncDetails, Order
 
-        project, within = self._project(project_slug, project_id), period(since, until)
+        order = Order(concurrency, on_error, on_progress)
+        chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)
+        project = self._project(project_slug, project_id) if chosen is None else dict[str, str]()
+        within = period(since, until)
 
-        async def traces() -> builtins.list[Trace]:
-            return within((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
+        async def ids() -> builtins.list[str]:
+            if chosen is not None:
+                return chosen
+            traces = (await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces
+            return [trace.id for trace in within(traces)]
 
-        return AsyncDetails(self._api, traces, Order(concurrency, on_error, on_progress))
+        return AsyncDetails(self._api, ids, order)
 
 
 class _Base:
@@ -411,6 +425,15 @@ def _length(text: str) -> dict[str, Any]:
     if re.fullmatch(r"\d{4}-\d{2}", date):
         return {"months": 1}
     return {"weeks" if re.fullmatch(r"\d{4}-?W\d{2}", date) else "days": 1}
+
+
+def _ids_alone(trace_ids: Iterable[str], *others: object) -> list[str]:
+    """Ids that the caller chose, beside which there is no project and no period to choose by."""
+    if any(other is not None for other in others):
+        raise ValueError("With trace_ids there is no project_slug, project_id, since or until.")
+    if isinstance(trace_ids, str):
+        raise TypeError("trace_ids must be several ids, not one text.")
+    return [_id(trace_id) for trace_id in trace_ids]
 
 
 def _id(value: str) -> str:

@@ -161,7 +161,7 @@ async def aexport(
             prompts = await client.prompts.list(project_slug=project_slug, project_id=project_id)
             job.know([await client.prompts.get(prompt.id) for prompt in prompts])
 
-        async def missing() -> list[Trace]:
+        async def missing() -> list[str]:
             return job.missing(listed)
 
         iterator = AsyncDetails(client.api, missing, order)
@@ -303,14 +303,14 @@ class _Job:
         """Take note of the content of each version."""
         self._contents = {version.id: version.content for prompt in prompts for version in prompt.versions}
 
-    def missing(self, listed: Sequence[Trace]) -> list[Trace]:
-        """The traces that the journal has not, or not as they are now."""
+    def missing(self, listed: Sequence[Trace]) -> list[str]:
+        """The ids of traces that the journal has not, or not as they are now."""
 
         def is_known(trace: Trace) -> bool:
             entry = self._entries.get(trace.id)
             return entry is not None and entry.updated_at == trace.updated_at.isoformat()
 
-        return [trace for trace in listed if not is_known(trace)]
+        return [trace.id for trace in listed if not is_known(trace)]
 
     def telling(self, on_progress: Callable[[Progress], object] | None) -> Callable[[Progress], object]:
         """What takes note of the traces that are skipped, and passes everything on."""

@@ -155,6 +155,7 @@ def bulk(client: Artanis, progress: Progress) -> None:
     assert_type(client.traces.iter(concurrency=4, on_error="skip", on_progress=print), Generator[models.TraceDetail])
     assert_type(export(client, "a.csv", outcomes="corrected", recheck="unreviewed").outcomes[Outcome.ACCEPTED], int)
     assert_type(progress.error, ArtanisError | None)
+    assert_type(client.traces.iter(trace_ids=("a", "b")), Generator[models.TraceDetail])
     client.traces.iter(on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     export(client, "a.csv", format="xml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
