@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WAREHOUSE := .venv-warehouse
 SPEC ?= openapi.yaml
 BASE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test docs-drift docs-drift-accept bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test warehouse docs-drift docs-drift-accept bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +25,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## Read prompts and reviewed traces from the bundled sandbox (LIVE=1: from Artanis, with your credentials)
 	@$(BIN)/python examples/demo.py $(if $(LIVE),--live)
 
-test: lint types validate check-generated api-check unit wheel-test ## Run every check
+test: lint types validate check-generated api-check unit wheel-test warehouse ## Run every check
 
 lint: setup ## Check style and formatting of what is written by hand
 	$(BIN)/ruff check --quiet .
@@ -53,6 +54,15 @@ wheel-test: setup ## Run the client's tests against the built wheel, with pinned
 	@$(BIN)/python scripts/wheel_test.py
 	@$(BIN)/python scripts/wheel_test.py --lowest
 
+warehouse: setup $(WAREHOUSE)/.ready ## Check and test examples/warehouse, in an environment with dlt (SLOW=1: 20,000 traces)
+	$(BIN)/mypy --python-executable $(WAREHOUSE)/bin/python --follow-imports silent examples/warehouse/*.py
+	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) $(WAREHOUSE)/bin/python -m pytest -q examples/warehouse $(PYTEST_ARGS)
+
+$(WAREHOUSE)/.ready: requirements/warehouse.txt
+	$(PYTHON) -m venv --clear $(WAREHOUSE)
+	$(WAREHOUSE)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/warehouse.txt
+	@touch $@
+
 api-check: setup ## Say what the public Python API lost since the last release
 	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "api-check: no release to compare with yet"; exit 0; }; \
 	"$(BIN)/griffe" check artanis_client --search overlay --search generated --against "$$tag"
@@ -78,8 +88,9 @@ build: setup ## Build wheel and sdist into dist/, and check them
 lock: setup ## Pin the development requirements anew, as pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --group test --all-extras $(LOCK_ARGS) -o requirements/test.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_ARGS) -c requirements/test.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile pyproject.toml --group warehouse --extra sandbox $(LOCK_ARGS) -o requirements/warehouse.txt
 LOCK_ARGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone
-	rm -rf $(VENV) dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(WAREHOUSE) dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

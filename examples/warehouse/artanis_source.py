@@ -1,0 +1,434 @@
+"""A dlt source of one Artanis project: its prompts, and its traces with what reviewers made of them.
+
+The API lists every trace and has no "changed since": a review does not move `updatedAt`. So a run reads the list once,
+then the traces that are new, and those of which not every span was reviewed yet. What it has to know for that, dlt
+keeps in the state of the source, together with the data.
+
+The key and the organization come from where the client finds them (environment, profile), and never enter dlt.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import dlt
+import orjson
+from dlt.common.destination import TLoaderFileFormat
+from dlt.extract import DltResource
+
+from artanis_client import (
+    APIResponseValidationError,
+    Artanis,
+    ArtanisError,
+    NotFoundError,
+    Outcome,
+    Progress,
+    examples,
+    models,
+)
+
+PAGE = 500  # traces that go through dlt together
+
+_log = logging.getLogger("artanis_source")
+
+Row = dict[str, Any]
+Free = Callable[[Any], str | None]
+
+
+# Every column that the contract knows, so that each is there from the first run on, also where nothing is in it yet.
+_COLUMNS: dict[str, dict[str, str]] = {
+    "prompts": {
+        "id": "key",
+        "step_id": "text",
+        "content": "text",
+        "output_schema": "json",
+        "created_at": "timestamp",
+        "updated_at": "timestamp",
+    },
+    "prompt_versions": {
+        "id": "key",
+        "prompt_id": "group",
+        "step_id": "text",
+        "content": "text",
+        "is_active": "bool",
+        "created_at": "timestamp",
+    },
+    "traces": {
+        "id": "key",
+        "status": "text",
+        "metadata": "json",
+        "created_at": "timestamp",
+        "updated_at": "timestamp",
+    },
+    "spans": {
+        "id": "key",
+        "trace_id": "group",
+        "parent_span_id": "text",
+        "step_id": "text",
+        "input": "json",
+        "output": "json",
+        "approved_output": "json",
+        "prompt_version_id": "text",
+        "metadata": "json",
+        "created_at": "timestamp",
+        "deleted": "deleted",
+    },
+    "feedback": {
+        "id": "key",
+        "trace_id": "group",
+        "span_id": "text",
+        "user_id": "text",
+        "content": "text",
+        "created_at": "timestamp",
+        "deleted": "deleted",
+    },
+    "evaluation_examples": {
+        "span_id": "key",
+        "trace_id": "group",
+        "step_id": "text",
+        "prompt_version_id": "text",
+        "input": "json",
+        "output": "json",
+        "approved_output": "json",
+        "outcome": "text",
+        "feedback": "json",
+        "created_at": "timestamp",
+        "deleted": "deleted",
+    },
+}
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "text": {"data_type": "text"},
+    "json": {"data_type": "json"},
+    "bool": {"data_type": "bool"},
+    "timestamp": {"data_type": "timestamp", "timezone": True},
+    "key": {"data_type": "text", "nullable": False, "primary_key": True},
+    "group": {"data_type": "text", "merge_key": True},  # rows that have it in common are replaced together
+    "deleted": {"data_type": "bool", "hard_delete": True},  # never true in the warehouse: it makes dlt delete a row
+}
+
+
+class Read(NamedTuple):
+    """What reading a trace came to."""
+
+    trace_id: str
+    created_at: datetime
+    detail: models.TraceDetail | None
+    error: ArtanisError | None = None
+    again: bool = False
+    """Whether an earlier run has read it, too."""
+
+
+@dlt.source(name="artanis", max_table_nesting=0)
+def artanis(
+    project_slug: str | None = None,
+    profile: str | None = None,
+    review_window_days: float = 30,
+    overlap_hours: float = 24,
+    concurrency: int = 16,
+    file_format: TLoaderFileFormat | None = None,
+) -> tuple[DltResource, ...]:
+    """Tables `prompts`, `prompt_versions`, `traces`, `spans`, `feedback` and `evaluation_examples` of a project.
+
+    Args:
+        project_slug: The project; without it, the one that the client finds.
+        profile: Section of the client's configuration file to read with.
+        review_window_days: For how long after it was created a trace is read again, in every run, until each of its
+            spans has an approved output.
+        overlap_hours: How much older than the newest trace that was loaded a trace may be and still be noticed as new:
+            longer than any run takes to appear in the list.
+        concurrency: Requests in flight at once.
+        file_format: What dlt writes for the destination to load, one of "insert_values", "jsonl" and "parquet"; without
+            it, what the destination prefers. Then the pipeline has to be there before the source.
+    """
+    window, overlap = timedelta(days=review_window_days), timedelta(hours=overlap_hours)
+
+    def client() -> Artanis:
+        return Artanis(project_slug=project_slug, profile=profile)
+
+    loaded = file_format or dlt.current.pipeline().destination.capabilities().preferred_loader_file_format
+
+    def table(name: str) -> dict[str, Any]:
+        columns = {column: dict(_KINDS[kind]) for column, kind in _COLUMNS[name].items()}
+        return {"columns": columns, "write_disposition": "merge", "file_format": loaded}
+
+    free = _json if loaded == "jsonl" else _json_spelled
+
+    @dlt.resource(selected=False)
+    def prompt_histories() -> Iterator[tuple[models.Prompt, models.PromptHistory]]:
+        known = dlt.current.source_state().setdefault("prompts", {})
+        with client() as artanis:
+            for prompt in artanis.prompts.list():
+                try:
+                    history = artanis.prompts.get(prompt.id)
+                except (NotFoundError, APIResponseValidationError) as error:
+                    _log.warning("prompt %s is left out: %s", prompt.id, error)
+                    continue
+                if known.get(prompt.id) != (digest := _digest(prompt, history)):
+                    known[prompt.id] = digest
+                    yield prompt, history
+
+    @dlt.transformer(data_from=prompt_histories, **table("prompts"))
+    def prompts(item: tuple[models.Prompt, models.PromptHistory]) -> Row:
+        prompt, _ = item
+        return _row(
+            prompt.additional_properties,
+            id=prompt.id,
+            step_id=prompt.step_id,
+            content=_text(prompt.content),
+            output_schema=free(prompt.output_schema),
+            created_at=prompt.created_at,
+            updated_at=prompt.updated_at,
+        )
+
+    @dlt.transformer(data_from=prompt_histories, **table("prompt_versions"))
+    def prompt_versions(item: tuple[models.Prompt, models.PromptHistory]) -> Any:
+        _, history = item
+        return [
+            _row(
+                version.additional_properties,
+                id=version.id,
+                prompt_id=history.id,
+                step_id=history.step_id,
+                content=_text(version.content),
+                is_active=version.is_active,
+                created_at=version.created_at,
+            )
+            for version in history.versions
+        ] or dlt.mark.materialize_table_schema()
+
+    @dlt.resource(selected=False, parallelized=True)
+    def trace_pages() -> Iterator[list[Read]]:
+        state = dlt.current.source_state().setdefault("traces", {})
+        with client() as artanis:
+            created = {trace.id: trace.created_at for trace in artanis.traces.list()}
+            new, again = _plan(state, created, window, overlap)
+            page: list[Read] = []
+
+            def take(trace_id: str, detail: models.TraceDetail | None, error: ArtanisError | None = None) -> None:
+                page.append(Read(trace_id, created[trace_id], detail, error, trace_id in again))
+
+            def take_left_out(progress: Progress) -> None:
+                if progress.error is not None:
+                    take(progress.trace_id, None, progress.error)
+
+            for detail in artanis.traces.iter(
+                trace_ids=[*new, *again], concurrency=concurrency, on_error="skip", on_progress=take_left_out
+            ):
+                take(detail.id, detail)
+                if len(page) >= PAGE:
+                    yield page.copy()
+                    page.clear()
+            if page or not state:
+                yield page
+
+    # A step of its own, so that `add_limit` on the pages never ends between what is remembered and what is written.
+    @dlt.transformer(data_from=trace_pages, selected=False)
+    def trace_details(page: list[Read]) -> list[Read] | None:
+        state = dlt.current.source_state().setdefault("traces", {})
+        is_first = not state
+        changed = _remember(state, page, window, overlap)
+        return changed if changed or is_first else None
+
+    @dlt.transformer(data_from=trace_details, **table("traces"))
+    def traces(page: list[Read]) -> Any:
+        return _rows(page, "id", _trace_rows, free)
+
+    @dlt.transformer(data_from=trace_details, **table("spans"))
+    def spans(page: list[Read]) -> Any:
+        return _rows(page, "id", _span_rows, free)
+
+    @dlt.transformer(data_from=trace_details, **table("feedback"))
+    def feedback(page: list[Read]) -> Any:
+        return _rows(page, "id", _feedback_rows, free)
+
+    @dlt.transformer(data_from=trace_details, **table("evaluation_examples"))
+    def evaluation_examples(page: list[Read]) -> Any:
+        return _rows(page, "span_id", _example_rows, free)
+
+    return (
+        *(prompt_histories, prompts, prompt_versions),
+        *(trace_pages, trace_details, traces, spans, feedback, evaluation_examples),
+    )
+
+
+# What to read, and what was read
+
+
+def _plan(
+    state: dict[str, Any], created: dict[str, datetime], window: timedelta, overlap: timedelta
+) -> tuple[list[str], set[str]]:
+    """The traces that are new, oldest first, and those to read again."""
+    now = datetime.now(UTC)
+    recent, unfinished = state.get("recent", {}), state.get("open", {})
+    newest = state.get("newest")
+    new = sorted(
+        (moment, trace_id)
+        for trace_id, moment in created.items()
+        if newest is None or (moment >= newest - overlap and trace_id not in recent and trace_id not in unfinished)
+    )
+    again = {
+        trace_id
+        for trace_id, digest in unfinished.items()
+        if trace_id in created and (digest == _UNREAD or created[trace_id] >= now - window)
+    }
+    for trace_id in unfinished.keys() - again:
+        del unfinished[trace_id]
+        if trace_id in created:
+            recent[trace_id] = created[trace_id]
+    return [trace_id for _, trace_id in new], again
+
+
+def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overlap: timedelta) -> list[Read]:
+    """Take note of what was read; returns what is new or has changed."""
+    now = datetime.now(UTC)
+    recent, unfinished = state.setdefault("recent", {}), state.setdefault("open", {})
+    newest = state.setdefault("newest", None)
+    changed = []
+    for read in page:
+        # A clock that is ahead must not make everything that follows look old.
+        moment = min(read.created_at, now)
+        newest = moment if newest is None else max(newest, moment)
+        if read.detail is None:
+            if isinstance(read.error, NotFoundError):
+                unfinished.pop(read.trace_id, None)
+            else:
+                unfinished[read.trace_id] = _UNREAD
+            continue
+        is_reviewed = read.detail.spans and all(span.approved_output is not None for span in read.detail.spans)
+        if is_reviewed or read.created_at < now - window:
+            unfinished.pop(read.trace_id, None)
+            recent[read.trace_id] = read.created_at
+        elif unfinished.get(read.trace_id) == (digest := _digest(read.detail)):
+            continue
+        else:
+            unfinished[read.trace_id] = digest
+        changed.append(read)
+    state["newest"] = newest
+    if newest is not None:
+        state["recent"] = {trace_id: moment for trace_id, moment in recent.items() if moment >= newest - overlap}
+    return changed
+
+
+_UNREAD = ""  # in place of a digest: not what the contract says; a later run, or a later client, may be able to read it
+
+
+def _digest(*parts: Any) -> str:
+    data = json.dumps([part.to_dict() for part in parts], sort_keys=True).encode()
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
+# Rows
+
+
+def _rows(page: list[Read], key: str, rows_of: Callable[[models.TraceDetail, Free], list[Row]], free: Free) -> Any:
+    """The rows of a page, and one that makes dlt delete what was there where a trace has none any more."""
+    rows = []
+    for read in page:
+        found = rows_of(read.detail, free) if read.detail else []
+        if not found and read.again:
+            found = [{key: read.trace_id, "trace_id": read.trace_id, "deleted": True}]
+        rows += found
+    return rows or dlt.mark.materialize_table_schema()
+
+
+def _trace_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
+    return [
+        _row(
+            trace.additional_properties,
+            id=trace.id,
+            status=trace.status,
+            metadata=free(trace.metadata),
+            created_at=trace.created_at,
+            updated_at=trace.updated_at,
+        )
+    ]
+
+
+def _span_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
+    return [
+        _row(
+            span.additional_properties,
+            id=span.id,
+            trace_id=trace.id,
+            parent_span_id=span.parent_span_id,
+            step_id=span.step_id,
+            input=free(span.input_),
+            output=free(span.output),
+            approved_output=free(span.approved_output),
+            prompt_version_id=span.prompt_version_id or None,
+            metadata=free(span.metadata),
+            created_at=span.created_at,
+        )
+        for span in trace.spans
+    ]
+
+
+def _feedback_rows(trace: models.TraceDetail, _: Free) -> list[Row]:
+    return [
+        _row(
+            comment.additional_properties,
+            id=comment.id,
+            trace_id=trace.id,
+            span_id=comment.span_id,
+            user_id=comment.user_id,
+            content=_text(comment.content),
+            created_at=comment.created_at,
+        )
+        for comment in trace.feedback
+    ]
+
+
+def _example_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
+    return [
+        _row(
+            {},
+            span_id=example.span_id,
+            trace_id=example.trace_id,
+            step_id=example.step_id,
+            prompt_version_id=example.prompt_version_id,
+            input=free(example.input),
+            output=free(example.output),
+            approved_output=free(example.approved_output),
+            outcome=example.outcome.value,
+            feedback=free(example.feedback),
+            created_at=example.created_at,
+        )
+        for example in examples(trace, outcomes=(Outcome.ACCEPTED, Outcome.CORRECTED))
+    ]
+
+
+def _row(undocumented: Row, **documented: Any) -> Row:
+    """A row with what the contract knows, and with what the server said beyond that."""
+    if undocumented:
+        return {name: json.loads(_json(value) or "null") for name, value in undocumented.items()} | documented
+    return documented
+
+
+def _json(value: Any) -> str | None:
+    """Free JSON as text, of which dlt makes JSON again, where it would otherwise take the text `"42"` for a number."""
+    if value is None:
+        return None
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # what Python reads and orjson does not write, such as an integer of 30 digits
+        text = _text(json.dumps(value, ensure_ascii=False))
+    try:
+        orjson.dumps(orjson.loads(text))
+    except (TypeError, ValueError):  # nested too deeply for dlt
+        return orjson.dumps(text).decode()
+    return text
+
+
+def _json_spelled(value: Any) -> str | None:
+    """The same for formats in which dlt writes a text without its quotes, which a warehouse does not take for JSON."""
+    text = _json(value)
+    return text if text is None or text[0] in "{[" else orjson.dumps(text).decode()
+
+
+def _text(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON can spell and no warehouse takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
