@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--destination", default="duckdb", help="one of dlt's: duckdb, bigquery, snowflake, filesystem, …"
     )
-    parser.add_argument("--file-format", help="insert_values, jsonl or parquet; default: what the destination prefers")
+    parser.add_argument("--file-format", help="jsonl, parquet or insert_values; default: what suits the destination")
     parser.add_argument("--full-refresh", action="store_true", help="drop the tables and read everything anew")
     arguments = parser.parse_args()
     name = f"artanis_{arguments.project}".replace("-", "_") if arguments.project else "artanis"

@@ -287,6 +287,26 @@ def test_json_that_a_warehouse_does_not_take(warehouse: Warehouse, project: Proj
     assert row["output"] == kept
 
 
+@pytest.mark.parametrize("file_format", ["parquet", "insert_values"])
+def test_file_format(warehouse: Warehouse, sandbox: Sandbox, file_format: str) -> None:
+    """Each format that DuckDB loads brings the same rows."""
+    warehouse.run(file_format=file_format)
+    assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
+
+
+def test_parquet_files(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a bucket's Parquet files, free JSON is text that every JSON parser reads."""
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
+    process = command(tmp_path, "--destination", "filesystem", "--file-format", "parquet")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    held = {row["id"]: row["output"] for row in held_by(sandbox)["spans"]}
+    files = str(tmp_path / "bucket" / "artanis" / "spans" / "*.parquet")
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT id, output FROM read_parquet(?)", [files]).fetchall()
+    assert {key: json.loads(text) for key, text in found} == held
+
+
 def test_empty_project(warehouse: Warehouse, project: Project) -> None:
     """There is a table with all its columns for what nobody has done yet, so that queries work."""
     assert warehouse.run()
