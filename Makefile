@@ -8,7 +8,7 @@ BASE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test warehouse docs-drift docs-drift-accept bench build lock clean
+.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test warehouse bench-warehouse docs-drift docs-drift-accept bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ wheel-test: setup ## Run the client's tests against the built wheel, with pinned
 warehouse: setup $(WAREHOUSE)/.ready ## Check and test examples/warehouse, in an environment with dlt (SLOW=1: 20,000 traces)
 	$(BIN)/mypy --python-executable $(WAREHOUSE)/bin/python --follow-imports silent examples/warehouse/*.py
 	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) $(WAREHOUSE)/bin/python -m pytest -q examples/warehouse $(PYTEST_ARGS)
+
+bench-warehouse: $(WAREHOUSE)/.ready ## Measure the load into DuckDB against traces.iter
+	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(WAREHOUSE)/bin/python examples/warehouse/bench.py
 
 $(WAREHOUSE)/.ready: requirements/warehouse.txt
 	$(PYTHON) -m venv --clear $(WAREHOUSE)

@@ -657,6 +657,17 @@ def test_command(tmp_path: Path, sandbox: Sandbox) -> None:
     assert again == "Nothing is new.\n"
 
 
+def test_readme(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the README says to look at what was loaded does so."""
+    command(tmp_path, "--project", sandbox.project_slug).communicate()
+    (tmp_path / "queries").symlink_to(HERE / "queries")
+    monkeypatch.chdir(tmp_path)
+    readme = (HERE / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0].replace("my_project", sandbox.project_slug.replace("-", "_"))
+    shown = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert "acceptance_rate" in shown.stdout
+
+
 @pytest.mark.parametrize("wrong", ["key", "none", "project", "network"])
 def test_command_fails(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """What is wrong is said in one line, without a traceback, and the exit status is 1."""
