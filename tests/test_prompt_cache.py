@@ -108,6 +108,7 @@ class Cache:
 
     def refreshed(self, step: str = "classify") -> str:
         """The text after the refresh that asking for it starts."""
+        self.settle()  # while the last refresh is still landing, no other one starts
         self.text(step)
         self.settle()
         return self.text(step)
