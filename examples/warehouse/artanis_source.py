@@ -148,7 +148,8 @@ def artanis(
     window, overlap = timedelta(days=review_window_days), timedelta(hours=overlap_hours)
 
     def client() -> Artanis:
-        return Artanis(project_slug=project_slug, profile=profile)
+        # More patient than usual: a request that fails for good undoes the thousands before it in the run.
+        return Artanis(project_slug=project_slug, profile=profile, max_retries=5)
 
     loaded = file_format or _file_format(dlt.current.pipeline())
 
