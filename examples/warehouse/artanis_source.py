@@ -149,7 +149,7 @@ def artanis(
 
     def client() -> Artanis:
         # More patient than usual: a request that fails for good undoes the thousands before it in the run.
-        return Artanis(project_slug=project_slug, profile=profile, max_retries=5)
+        return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
 
     loaded = file_format or _file_format(dlt.current.pipeline())
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -230,7 +231,7 @@ def test_every_row(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Non
     """What the sandbox holds is what is in the warehouse, row by row, though one request in twenty goes wrong."""
     with Sandbox(traces=20_000 if IS_SLOW else 400, fault_rate=0.05) as sandbox:
         use(sandbox, monkeypatch)
-        assert warehouse.run()
+        assert warehouse.run(concurrency=64)  # many, because a request that failed waits, and so do those behind it
         sandbox.fault_rate = 0
         held = held_by(sandbox)
     for table in TABLES:
@@ -448,6 +449,22 @@ def test_withdrawn(warehouse: Warehouse, project: Project) -> None:
     assert len(warehouse.rows("spans")) == 2
 
 
+def test_concurrency(warehouse: Warehouse, project: Project) -> None:
+    """As many requests are in flight at once as the source is told, also more than the client would send by itself."""
+    for number in range(20):
+        project.add(f"{number}")
+    together = threading.Barrier(20)
+
+    def hold(request: Request) -> Answer:
+        if request.path.startswith("/api/traces/"):
+            together.wait(10)
+        return project._answer(request)
+
+    project.server.answers = [hold]
+    warehouse.run(concurrency=20)
+    assert len(warehouse.rows("traces")) == 20
+
+
 def test_limit(warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """With dlt's `add_limit` a backlog comes in parts, and nothing of it is lost between them."""
     monkeypatch.setattr("artanis_source.PAGE", 7)
@@ -648,6 +665,7 @@ def test_queries(warehouse: Warehouse, sandbox: Sandbox) -> None:
 
 def test_command(tmp_path: Path, sandbox: Sandbox) -> None:
     """`python load.py` loads, says so, and says when there is nothing new."""
+    shutil.copytree(HERE / ".dlt", tmp_path / ".dlt")
     output = command(tmp_path, "--project", sandbox.project_slug).communicate()[0]
     assert "LOADED and contains no failed jobs" in output
     (database,) = tmp_path.glob("load_artanis_*.duckdb")
@@ -714,21 +732,18 @@ def test_secrecy(
 
 @pytest.mark.skipif(not IS_SLOW, reason="takes minutes")
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four times as many traces take no more memory, but for the list of them."""
+    """Four times as many traces take no more memory, but for the list of them, when DuckDB's own is limited."""
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG", json.dumps({"memory_limit": "100MB"}))
+    program = "import load, resource; load.main(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     most = []
     for count in (5_000, 20_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
         with Sandbox(traces=count) as sandbox:
             use(sandbox, monkeypatch)
-            folder = tmp_path / str(count)
-            folder.mkdir()
-            program = (
-                "import resource, sys, load; load.main(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-            )
             environment = {**os.environ, "DLT_DATA_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
             run = subprocess.run(
                 [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True
             )
-            most.append(int(run.stdout.splitlines()[-1]) / 1024)
-    assert most[1] - most[0] < 15_000 * 0.006, (
-        most
-    )  # MiB: the list has 15,000 more traces, of which each takes 2 to 4 KiB
+        most.append(int(run.stdout.splitlines()[-1]) / 1024)
+    assert most[1] - most[0] < 60 + 15_000 * 0.002, most  # MiB: 2 KiB for each trace listed, and DuckDB's ups and downs
