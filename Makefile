@@ -56,7 +56,7 @@ wheel-test: setup ## Run the client's tests against the built wheel, with pinned
 
 warehouse: setup $(WAREHOUSE)/.ready ## Check and test examples/warehouse, in an environment with dlt (SLOW=1: 20,000 traces)
 	$(BIN)/mypy --python-executable $(WAREHOUSE)/bin/python --follow-imports silent examples/warehouse/*.py
-	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) $(WAREHOUSE)/bin/python -m pytest -q examples/warehouse $(PYTEST_ARGS)
+	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) $(WAREHOUSE)/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
 
 bench-warehouse: $(WAREHOUSE)/.ready ## Measure the load into DuckDB against traces.iter
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(WAREHOUSE)/bin/python examples/warehouse/bench.py
