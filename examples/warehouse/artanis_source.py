@@ -75,7 +75,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "prompt_version_id": "text",
         "metadata": "json",
         "created_at": "timestamp",
-        "deleted": "deleted",
+        "_deleted": "deleted",
     },
     "feedback": {
         "id": "key",
@@ -84,7 +84,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "user_id": "text",
         "content": "text",
         "created_at": "timestamp",
-        "deleted": "deleted",
+        "_deleted": "deleted",
     },
     "evaluation_examples": {
         "span_id": "key",
@@ -97,7 +97,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "outcome": "text",
         "feedback": "json",
         "created_at": "timestamp",
-        "deleted": "deleted",
+        "_deleted": "deleted",
     },
 }
 
@@ -340,7 +340,7 @@ def _rows(page: list[Read], key: str, rows_of: Callable[[models.TraceDetail, Fre
     for read in page:
         found = rows_of(read.detail, free) if read.detail else []
         if not found and read.again:
-            found = [{key: read.trace_id, "trace_id": read.trace_id, "deleted": True}]
+            found = [{key: read.trace_id, "trace_id": read.trace_id, "_deleted": True}]
         rows += found
     return rows or dlt.mark.materialize_table_schema()
 
@@ -414,8 +414,15 @@ def _example_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
 def _row(undocumented: Row, **documented: Any) -> Row:
     """A row with what the contract knows, and with what the server said beyond that."""
     if undocumented:
-        return {name: json.loads(_json(value) or "null") for name, value in undocumented.items()} | documented
+        return {name: _undocumented(value) for name, value in undocumented.items()} | documented
     return documented
+
+
+def _undocumented(value: Any) -> Any:
+    """A value for a column whose type dlt finds out, and nothing in it that would make the load fail."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # what no warehouse has a column for
+        return str(value)
+    return orjson.loads(_json(value) or "null")
 
 
 def _json(value: Any) -> str | None:
