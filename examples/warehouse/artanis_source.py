@@ -39,7 +39,8 @@ Row = dict[str, Any]
 Free = Callable[[Any], str | None]
 
 
-# Every column that the contract knows, so that each is there from the first run on, also where nothing is in it yet.
+# Every column, so that each is there from the first run on, also where nothing is in it yet. What the contract does not
+# know is JSON in one of them: in columns of their own, dlt would coerce values of another type or fail for good.
 _COLUMNS: dict[str, dict[str, str]] = {
     "prompts": {
         "id": "key",
@@ -48,6 +49,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "output_schema": "json",
         "created_at": "timestamp",
         "updated_at": "timestamp",
+        "additional_properties": "json",
     },
     "prompt_versions": {
         "id": "key",
@@ -56,6 +58,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "content": "text",
         "is_active": "bool",
         "created_at": "timestamp",
+        "additional_properties": "json",
     },
     "traces": {
         "id": "key",
@@ -63,6 +66,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "metadata": "json",
         "created_at": "timestamp",
         "updated_at": "timestamp",
+        "additional_properties": "json",
     },
     "spans": {
         "id": "key",
@@ -75,6 +79,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "prompt_version_id": "text",
         "metadata": "json",
         "created_at": "timestamp",
+        "additional_properties": "json",
         "_deleted": "deleted",
     },
     "feedback": {
@@ -84,6 +89,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "user_id": "text",
         "content": "text",
         "created_at": "timestamp",
+        "additional_properties": "json",
         "_deleted": "deleted",
     },
     "evaluation_examples": {
@@ -118,8 +124,8 @@ class Read(NamedTuple):
     trace_id: str
     created_at: datetime
     detail: models.TraceDetail | None
-    error: ArtanisError | None = None
-    again: bool = False
+    """None if it was left out: it is gone, or not what the contract says."""
+    again: bool
     """Whether an earlier run has read it, too."""
 
 
@@ -135,7 +141,7 @@ def artanis(
     """Tables `prompts`, `prompt_versions`, `traces`, `spans`, `feedback` and `evaluation_examples` of a project.
 
     Args:
-        project_slug: The project; without it, the one that the client finds.
+        project_slug: The project; without it, the one that the client finds. A pipeline is for one project.
         profile: Section of the client's configuration file to read with.
         review_window_days: For how long after it was created a trace is read again, in every run, until each of its
             spans has an approved output.
@@ -144,14 +150,31 @@ def artanis(
         concurrency: Requests in flight at once.
         file_format: What dlt writes for the destination to load: "jsonl", "parquet" or "insert_values". Without it,
             what suits the destination of the pipeline, which then has to be made before the source.
+
+    Raises:
+        ValueError: A time is negative, or the destination does not load files of this format.
     """
+    if not (review_window_days >= 0 and overlap_hours >= 0):
+        raise ValueError("review_window_days and overlap_hours may not be negative.")
     window, overlap = timedelta(days=review_window_days), timedelta(hours=overlap_hours)
 
     def client() -> Artanis:
         # More patient than usual: a request that fails for good undoes the thousands before it in the run.
-        return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
+        return Artanis(
+            project_slug=project_slug or None, profile=profile or None, max_retries=5, max_connections=concurrency
+        )
 
-    loaded = file_format or _file_format(dlt.current.pipeline())
+    def remembered(kind: str) -> dict[str, Any]:
+        state = dlt.current.source_state()
+        if state.setdefault("project", project_slug) != project_slug:
+            raise ArtanisError(
+                f"The pipeline holds the project {state['project']}: load {project_slug} with another pipeline into"
+                " another dataset."
+            )
+        known: dict[str, Any] = state.setdefault(kind, {})
+        return known
+
+    loaded = _file_format(dlt.current.pipeline(), file_format)
 
     def table(name: str) -> dict[str, Any]:
         columns = {column: dict(_KINDS[kind]) for column, kind in _COLUMNS[name].items()}
@@ -161,7 +184,7 @@ def artanis(
 
     @dlt.resource(selected=False)
     def prompt_histories() -> Iterator[tuple[models.Prompt, models.PromptHistory]]:
-        known = dlt.current.source_state().setdefault("prompts", {})
+        known = remembered("prompts")
         with client() as artanis:
             for prompt in artanis.prompts.list():
                 try:
@@ -177,13 +200,13 @@ def artanis(
     def prompts(item: tuple[models.Prompt, models.PromptHistory]) -> Row:
         prompt, _ = item
         return _row(
-            prompt.additional_properties,
             id=prompt.id,
             step_id=prompt.step_id,
-            content=_text(prompt.content),
+            content=prompt.content,
             output_schema=free(prompt.output_schema),
             created_at=prompt.created_at,
             updated_at=prompt.updated_at,
+            additional_properties=free(prompt.additional_properties or None),
         )
 
     @dlt.transformer(data_from=prompt_histories, **table("prompt_versions"))
@@ -191,36 +214,33 @@ def artanis(
         _, history = item
         return [
             _row(
-                version.additional_properties,
                 id=version.id,
                 prompt_id=history.id,
                 step_id=history.step_id,
-                content=_text(version.content),
+                content=version.content,
                 is_active=version.is_active,
                 created_at=version.created_at,
+                additional_properties=free(version.additional_properties or None),
             )
             for version in history.versions
         ] or dlt.mark.materialize_table_schema()
 
     @dlt.resource(selected=False, parallelized=True)
     def trace_pages() -> Iterator[list[Read]]:
-        state = dlt.current.source_state().setdefault("traces", {})
+        state = remembered("traces")
         with client() as artanis:
             created = {trace.id: trace.created_at for trace in artanis.traces.list()}
             new, again = _plan(state, created, window, overlap)
             page: list[Read] = []
 
-            def take(trace_id: str, detail: models.TraceDetail | None, error: ArtanisError | None = None) -> None:
-                page.append(Read(trace_id, created[trace_id], detail, error, trace_id in again))
-
-            def take_left_out(progress: Progress) -> None:
-                if progress.error is not None:
-                    take(progress.trace_id, None, progress.error)
+            def take(progress: Progress) -> None:
+                asked = progress.trace_id  # the answer may name another
+                page.append(Read(asked, created[asked], None, asked in again))
 
             for detail in artanis.traces.iter(
-                trace_ids=[*new, *again], concurrency=concurrency, on_error="skip", on_progress=take_left_out
+                trace_ids=[*new, *again], concurrency=concurrency, on_error="skip", on_progress=take
             ):
-                take(detail.id, detail)
+                page[-1] = page[-1]._replace(detail=detail)
                 if len(page) >= PAGE:
                     yield page.copy()
                     page.clear()
@@ -230,7 +250,7 @@ def artanis(
     # A step of its own, so that `add_limit` on the pages never ends between what is remembered and what is written.
     @dlt.transformer(data_from=trace_pages, selected=False)
     def trace_details(page: list[Read]) -> list[Read] | None:
-        state = dlt.current.source_state().setdefault("traces", {})
+        state = remembered("traces")
         is_first = not state
         changed = _remember(state, page, window, overlap)
         return changed if changed or is_first else None
@@ -257,12 +277,14 @@ def artanis(
     )
 
 
-def _file_format(pipeline: SupportsPipeline) -> TLoaderFileFormat:
+def _file_format(pipeline: SupportsPipeline, chosen: TLoaderFileFormat | None) -> TLoaderFileFormat:
     """What the destination prefers, but Parquet in place of SQL: DuckDB takes fifteen times as long to load that."""
-    capabilities = pipeline.destination.capabilities()
-    if capabilities.preferred_loader_file_format == "insert_values":
-        return "parquet"
-    return capabilities.preferred_loader_file_format or "parquet"
+    preferred = pipeline.destination.capabilities().preferred_loader_file_format
+    if chosen == "jsonl" and preferred == "insert_values":
+        raise ValueError("The destination guesses types in JSON Lines. Let file_format be parquet or insert_values.")
+    if chosen:
+        return chosen
+    return "parquet" if preferred in ("insert_values", None) else preferred
 
 
 # What to read, and what was read
@@ -275,15 +297,16 @@ def _plan(
     now = datetime.now(UTC)
     recent, unfinished = state.get("recent", {}), state.get("open", {})
     newest = state.get("newest")
+    oldest = None if newest is None else _before(newest, overlap)
     new = sorted(
         (moment, trace_id)
         for trace_id, moment in created.items()
-        if newest is None or (moment >= newest - overlap and trace_id not in recent and trace_id not in unfinished)
+        if oldest is None or (moment >= oldest and trace_id not in recent and trace_id not in unfinished)
     )
     again = {
         trace_id
         for trace_id, digest in unfinished.items()
-        if trace_id in created and (digest == _UNREAD or created[trace_id] >= now - window)
+        if trace_id in created and (digest == _UNREAD or created[trace_id] >= _before(now, window))
     }
     for trace_id in unfinished.keys() - again:
         del unfinished[trace_id]
@@ -303,13 +326,10 @@ def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overla
         moment = min(read.created_at, now)
         newest = moment if newest is None else max(newest, moment)
         if read.detail is None:
-            if isinstance(read.error, NotFoundError):
-                unfinished.pop(read.trace_id, None)
-            else:
-                unfinished[read.trace_id] = _UNREAD
+            unfinished[read.trace_id] = _UNREAD
             continue
         is_reviewed = read.detail.spans and all(span.approved_output is not None for span in read.detail.spans)
-        if is_reviewed or read.created_at < now - window:
+        if is_reviewed or read.created_at < _before(now, window):
             unfinished.pop(read.trace_id, None)
             recent[read.trace_id] = read.created_at
         elif unfinished.get(read.trace_id) == (digest := _digest(read.detail)):
@@ -319,11 +339,20 @@ def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overla
         changed.append(read)
     state["newest"] = newest
     if newest is not None:
-        state["recent"] = {trace_id: moment for trace_id, moment in recent.items() if moment >= newest - overlap}
+        oldest = _before(newest, overlap)
+        state["recent"] = {trace_id: moment for trace_id, moment in recent.items() if moment >= oldest}
     return changed
 
 
-_UNREAD = ""  # in place of a digest: not what the contract says; a later run, or a later client, may be able to read it
+def _before(moment: datetime, span: timedelta) -> datetime:
+    """So long before, or the beginning of time."""
+    try:
+        return moment - span
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+_UNREAD = ""  # in place of a digest: was left out, and while it is listed, a later run or client may be able to read it
 
 
 def _digest(*parts: Any) -> str:
@@ -348,12 +377,12 @@ def _rows(page: list[Read], key: str, rows_of: Callable[[models.TraceDetail, Fre
 def _trace_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
         _row(
-            trace.additional_properties,
             id=trace.id,
             status=trace.status,
             metadata=free(trace.metadata),
             created_at=trace.created_at,
             updated_at=trace.updated_at,
+            additional_properties=free(trace.additional_properties or None),
         )
     ]
 
@@ -361,7 +390,6 @@ def _trace_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
 def _span_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
         _row(
-            span.additional_properties,
             id=span.id,
             trace_id=trace.id,
             parent_span_id=span.parent_span_id,
@@ -372,21 +400,22 @@ def _span_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
             prompt_version_id=span.prompt_version_id or None,
             metadata=free(span.metadata),
             created_at=span.created_at,
+            additional_properties=free(span.additional_properties or None),
         )
         for span in trace.spans
     ]
 
 
-def _feedback_rows(trace: models.TraceDetail, _: Free) -> list[Row]:
+def _feedback_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
         _row(
-            comment.additional_properties,
             id=comment.id,
             trace_id=trace.id,
             span_id=comment.span_id,
             user_id=comment.user_id,
-            content=_text(comment.content),
+            content=comment.content,
             created_at=comment.created_at,
+            additional_properties=free(comment.additional_properties or None),
         )
         for comment in trace.feedback
     ]
@@ -395,7 +424,6 @@ def _feedback_rows(trace: models.TraceDetail, _: Free) -> list[Row]:
 def _example_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
         _row(
-            {},
             span_id=example.span_id,
             trace_id=example.trace_id,
             step_id=example.step_id,
@@ -411,18 +439,8 @@ def _example_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     ]
 
 
-def _row(undocumented: Row, **documented: Any) -> Row:
-    """A row with what the contract knows, and with what the server said beyond that."""
-    if undocumented:
-        return {name: _undocumented(value) for name, value in undocumented.items()} | documented
-    return documented
-
-
-def _undocumented(value: Any) -> Any:
-    """A value for a column whose type dlt finds out, and nothing in it that would make the load fail."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # what no warehouse has a column for
-        return str(value)
-    return orjson.loads(_json(value) or "null")
+def _row(**columns: Any) -> Row:
+    return {name: _text(value) if isinstance(value, str) else value for name, value in columns.items()}
 
 
 def _json(value: Any) -> str | None:

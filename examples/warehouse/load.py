@@ -5,6 +5,7 @@ python load.py --project my-project
 
 import argparse
 import gc
+import re
 import sys
 
 import dlt
@@ -25,7 +26,10 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
         full_refresh: Drop the tables and read everything anew.
     """
     if pipeline.has_pending_data:  # a run was killed: `run` would finish that, and not look at the source
-        pipeline.run()
+        if full_refresh:
+            pipeline.abort_packages()
+        else:
+            pipeline.run()
     thresholds = gc.get_threshold()
     gc.set_threshold(20_000, *thresholds[1:])  # rows have no cycles; looking for them takes a tenth of the time
     try:
@@ -37,23 +41,30 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
 def main() -> None:
     """Run as a command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", help="slug of the project; default: ARTANIS_PROJECT_SLUG, or the profile's")
+    parser.add_argument("--project", required=True, help="slug of the project")
+    parser.add_argument("--dataset", help="where the tables are; default: artanis_<project>")
     parser.add_argument("--profile", help="section of the client's configuration file")
     parser.add_argument(
         "--destination", default="duckdb", help="one of dlt's: duckdb, bigquery, snowflake, filesystem, …"
     )
-    parser.add_argument("--file-format", help="jsonl, parquet or insert_values; default: what suits the destination")
+    parser.add_argument(
+        "--file-format", choices=["jsonl", "parquet", "insert_values"], help="default: what suits the destination"
+    )
     parser.add_argument("--full-refresh", action="store_true", help="drop the tables and read everything anew")
     arguments = parser.parse_args()
-    name = f"artanis_{arguments.project}".replace("-", "_") if arguments.project else "artanis"
+    name = arguments.dataset or "artanis_" + re.sub(r"[^a-z0-9]+", "_", arguments.project.lower()).strip("_")
     # The pipeline names the file of a DuckDB, which may not have the name of the dataset in it.
     pipeline = dlt.pipeline(f"load_{name}", destination=arguments.destination, dataset_name=name)
-    source = artanis(arguments.project, arguments.profile, file_format=arguments.file_format)
+    try:
+        # Not None, in place of which dlt would take what it finds under such a name, such as PROFILE.
+        source = artanis(arguments.project, arguments.profile or "", file_format=arguments.file_format)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         info = load(pipeline, source, full_refresh=arguments.full_refresh)
     except PipelineStepFailed as error:
         if reason := artanis_error(error):
-            sys.exit(f"Nothing was loaded. {reason}")
+            sys.exit(f"Reading failed, and nothing of this run was loaded. {reason}")
         raise
     print(info if info and info.loads_ids else "Nothing is new.")
 

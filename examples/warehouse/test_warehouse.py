@@ -25,7 +25,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from artanis_client import Artanis, examples, outcome
 from artanis_client.sandbox import Sandbox
-from artanis_source import artanis
+from artanis_source import _COLUMNS, artanis
 from load import load
 from support import KEY, PROMPT, Answer, Request, Server, span, trace
 
@@ -43,6 +43,7 @@ class Warehouse:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "warehouse.duckdb"
+        self.dataset = "artanis"
 
     def pipeline(self) -> dlt.Pipeline:
         destination = dlt.destinations.duckdb(str(self.path))
@@ -60,7 +61,7 @@ class Warehouse:
     def query(self, sql: str) -> list[dict[str, Any]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute("SET timezone = 'UTC'")
-            connection.execute("USE artanis")
+            connection.execute(f"USE {self.dataset}")
             found = connection.execute(sql)
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -110,18 +111,18 @@ def expected(
     prompts: list[dict[str, Any]], histories: list[dict[str, Any]], details: list[dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
-    rows["prompts"] = [snake(prompt) for prompt in prompts]
+    rows["prompts"] = [row_of("prompts", prompt) for prompt in prompts]
     for history in histories:
         more = {"prompt_id": history["id"], "step_id": history["stepId"]}
-        rows["prompt_versions"] += [snake(version) | more for version in history["versions"]]
+        rows["prompt_versions"] += [row_of("prompt_versions", version) | more for version in history["versions"]]
     for detail in details:
-        rows["traces"].append(snake({k: v for k, v in detail.items() if k not in ("spans", "feedback")}))
+        rows["traces"].append(row_of("traces", {k: v for k, v in detail.items() if k not in ("spans", "feedback")}))
         comments = defaultdict(list)
         for comment in sorted(detail["feedback"], key=lambda comment: comment["createdAt"]):
             comments[comment["spanId"]].append(comment["content"])
-            rows["feedback"].append(snake(comment) | {"trace_id": detail["id"]})
+            rows["feedback"].append(row_of("feedback", comment) | {"trace_id": detail["id"]})
         for one in detail["spans"]:
-            row = {"prompt_version_id": None, **snake(one), "trace_id": detail["id"]}
+            row = {"prompt_version_id": None, **row_of("spans", one), "trace_id": detail["id"]}
             rows["spans"].append(row)
             if one["approvedOutput"] is not None:
                 is_accepted = json.dumps(one["output"]) == json.dumps(one["approvedOutput"])
@@ -137,8 +138,16 @@ def expected(
     return {table: sorted(rows[table], key=lambda row: str(row.get("id") or row.get("span_id"))) for table in TABLES}
 
 
-def snake(data: dict[str, Any]) -> dict[str, Any]:
-    return {"".join("_" + c.lower() if c.isupper() else c for c in name): value for name, value in data.items()}
+def row_of(table: str, data: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    more = {}
+    for name, value in data.items():
+        column = "".join("_" + c.lower() if c.isupper() else c for c in name)
+        if column in _COLUMNS[table]:
+            row[column] = value
+        else:
+            more[name] = value
+    return {**row, "additional_properties": more or None}
 
 
 @pytest.fixture(autouse=True)
@@ -302,7 +311,7 @@ def test_parquet_files(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.Mon
     output = process.communicate()[0]
     assert process.returncode == 0, output
     held = {row["id"]: row["output"] for row in held_by(sandbox)["spans"]}
-    files = str(tmp_path / "bucket" / "artanis" / "spans" / "*.parquet")
+    files = str(tmp_path / "bucket" / "artanis_support_chat" / "spans" / "*.parquet")
     with duckdb.connect() as connection:
         found = connection.execute("SELECT id, output FROM read_parquet(?)", [files]).fetchall()
     assert {key: json.loads(text) for key, text in found} == held
@@ -542,54 +551,114 @@ def test_a_trace_that_cannot_be_read(warehouse: Warehouse, project: Project) -> 
     assert project.read() == [""]
 
 
+def test_a_trace_that_is_gone_for_a_moment(warehouse: Warehouse, project: Project) -> None:
+    """A review is not lost because the trace could not be found in a run before it."""
+    project.add("a", approvedOutput=None)
+    project.add("b", datetime(2026, 5, 9, tzinfo=UTC))
+    warehouse.run()
+    project.answers["a"] = Answer(404, {"error": "Not found"})
+    warehouse.run()
+    del project.answers["a"]
+    project.details[0]["spans"][0]["approvedOutput"] = "x"
+    assert warehouse.run()
+    assert [row["trace_id"] for row in warehouse.rows("evaluation_examples")] == ["a", "b"]
+    project.read()
+    warehouse.run()
+    assert project.read() == [""]
+
+
 def test_undocumented(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field that the contract does not know is kept, in a column of its own."""
+    """A field that the contract does not know is kept, by its own name."""
     with Sandbox(traces=5, drift=["undocumented-field", "undocumented-nested-field"]) as sandbox:
         use(sandbox, monkeypatch)
         warehouse.run()
         assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
-    assert {row["score"] for row in warehouse.rows("spans")} == {0.93}
-    assert {row["language"] for row in warehouse.rows("prompts")} == {"en"}
+    assert warehouse.query("SELECT DISTINCT additional_properties.score::DOUBLE AS s FROM spans") == [{"s": 0.93}]
+    assert {row["additional_properties"]["language"] for row in warehouse.rows("prompts")} == {"en"}
 
 
-def test_undocumented_later(warehouse: Warehouse, project: Project) -> None:
-    """A field that appears later is null before, whatever it holds; one of our names does not displace ours."""
+@pytest.mark.parametrize("file_format", ["parquet", "insert_values"])
+def test_undocumented_later(warehouse: Warehouse, project: Project, file_format: Any) -> None:
+    """A field that appears later, or changes its type, is kept as it is, whatever its name and its value are."""
+    values = [3, 1e300, "99999999999999999999", "2026-04-08T09:00:00Z", 2**62, True, 2, "42", [None], {"a": 1}]
+    more = {"traceId": "another", "_deleted": True, "_dlt_id": "x", "_dlt_root_id": 1, "": 1}
     project.add("a")
-    warehouse.run()
-    later = datetime(2026, 4, 9, tzinfo=UTC)
-    project.add("b", later, cost={"amount": 3, "half": "\ud83d"}, traceId="another", model="m")["region"] = "eu"
-    warehouse.run()
-    spans = {row["id"]: row for row in warehouse.rows("spans")}
-    assert (spans["span-a"]["cost"], spans["span-b"]["cost"]) == (None, {"amount": 3, "half": "?"})
-    assert (spans["span-b"]["trace_id"], spans["span-b"]["model"]) == ("b", "m")
-    assert [row["region"] for row in warehouse.rows("traces")] == [None, "eu"]
+    for number, value in enumerate([*values, 10**30]):
+        detail = project.add(f"b{number:02}", datetime(2026, 4, 9, number, tzinfo=UTC))
+        detail["region"] = "eu"
+        detail["spans"][0] |= {"cost": value, **more}
+        warehouse.run(file_format=file_format)
+    traces, (none, *spans) = warehouse.rows("traces"), warehouse.rows("spans")
+    assert [trace["additional_properties"] for trace in traces] == [None] + [{"region": "eu"}] * len(spans)
+    assert none["additional_properties"] is None
+    # The nearest float for an integer of more than 64 bits within an object: dlt reads it so.
+    assert [one["additional_properties"] for one in spans] == [{"cost": v, **more} for v in [*values, 1e30]]
+    assert [one["trace_id"] for one in spans] == [trace["id"] for trace in traces[1:]]
 
 
-def test_undocumented_that_a_warehouse_does_not_take(warehouse: Warehouse, project: Project) -> None:
-    """What has no column type is text, or its nearest form inside of JSON; no name of theirs makes dlt delete a row."""
-    project.add("a", deleted=True, large=10**30, unsigned=2**63, within={"large": 10**30, "unsigned": 2**63})
+def test_odd_text(warehouse: Warehouse, project: Project) -> None:
+    """Text that no warehouse takes, wherever it is, does not hold up the run."""
+    half = "\ud83d"
+    detail = project.add("a", stepId=half, promptVersionId=half, parentSpanId=half)
+    detail["spans"][0][half] = half
+    detail["feedback"].append(comment(content=half, userId=half))
+    detail["status"] = half
     warehouse.run()
     (row,) = warehouse.rows("spans")
-    assert (row["deleted"], row["large"], row["unsigned"]) == (True, f"{10**30}", f"{2**63}")
-    assert row["within"] == {"large": 1e30, "unsigned": 2**63}
+    assert [row[name] for name in ("step_id", "prompt_version_id", "parent_span_id")] == ["?", "?", "?"]
+    assert row["additional_properties"] == {"?": "?"}
+    assert [row["content"] for row in warehouse.rows("feedback")] == ["?"]
 
 
-def test_a_value_that_changes_its_type(warehouse: Warehouse, project: Project) -> None:
-    """Another type is kept as the documented one, or in a column beside it; nothing is lost and nothing fails."""
-    project.add("a", cost=3)
+def test_odd_answers(warehouse: Warehouse, project: Project) -> None:
+    """A trace of no time, and one that is called otherwise when it is asked for, do not hold up the run."""
+    project.add("a")["createdAt"] = "0001-01-01T00:00:00.000Z"
     warehouse.run()
-    project.add("b", datetime(2026, 4, 9, tzinfo=UTC), cost="free", metadata="text")["metadata"] = ["list"]
+    project.add("b")
+    project.answers["b"] = Answer(body={**project.details[1], "id": "B"})
     warehouse.run()
-    spans = {row["id"]: row for row in warehouse.rows("spans")}
-    assert (spans["span-a"]["cost"], spans["span-b"]["cost__v_text"]) == (3, "free")
-    assert spans["span-b"]["metadata"] == "text"
-    assert warehouse.rows("traces")[1]["metadata"] == ["list"]
+    assert [row["id"] for row in warehouse.rows("traces")] == ["B", "a"]
+    project.read()
+    warehouse.run()
+    assert project.read() == [""]
+
+
+def test_another_project(warehouse: Warehouse, sandbox: Sandbox) -> None:
+    """A pipeline that holds a project refuses another one, whose traces would be mixed with its own."""
+    warehouse.run(project_slug=sandbox.project_slug)
+    counts = warehouse.counts()
+    with pytest.raises(PipelineStepFailed, match=f"holds the project {sandbox.project_slug}: load another with"):
+        warehouse.run(project_slug="another")
+    assert warehouse.counts() == counts
+
+
+def test_arguments(warehouse: Warehouse, sandbox: Sandbox) -> None:
+    """Times are not negative, and may be as long as one likes; JSON Lines are refused where their types are guessed."""
+    for wrong in ({"overlap_hours": -1}, {"review_window_days": -1}, {"file_format": "jsonl"}):
+        with pytest.raises(ValueError, match=r"may not be negative|JSON Lines"):
+            warehouse.run(**wrong)
+    for _ in range(2):
+        warehouse.run(overlap_hours=1e9, review_window_days=1e8)
+    assert len(warehouse.rows("traces")) == 60
+
+
+def test_refresh_after_a_run_that_did_not_end(warehouse: Warehouse, project: Project) -> None:
+    """A full refresh does not load what an earlier run left behind."""
+    project.add("a")
+    warehouse.run()
+    project.add("b", datetime(2026, 4, 9, tzinfo=UTC))
+    pipeline = warehouse.pipeline()
+    pipeline.extract(artanis())
+    pipeline.normalize()
+    project.details.pop()
+    assert warehouse.run(full_refresh=True)
+    assert [row["id"] for row in warehouse.rows("traces")] == ["a"]
 
 
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`python load.py` with a working folder of its own, as a scheduler's worker has it."""
     return subprocess.Popen(
-        [sys.executable, str(HERE / "load.py"), *arguments],
+        [sys.executable, str(HERE / "load.py"), "--project", "support-chat", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DLT_DATA_DIR": str(folder / "dlt")},
         stdout=subprocess.PIPE,
@@ -611,7 +680,7 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: b
         whole.communicate()
         took = time.monotonic() - began
         warehouse = Warehouse(tmp_path)
-        warehouse.path = tmp_path / "load_artanis.duckdb"
+        warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
         moments = [took * (0.3 + 0.7 * rng.random()) for _ in range(24 if IS_SLOW else 6)]
         killed = 0
         for number, moment in enumerate(moments):
@@ -675,18 +744,18 @@ def test_queries(warehouse: Warehouse, sandbox: Sandbox) -> None:
 def test_command(tmp_path: Path, sandbox: Sandbox) -> None:
     """`python load.py` loads, says so, and says when there is nothing new."""
     shutil.copytree(HERE / ".dlt", tmp_path / ".dlt")
-    output = command(tmp_path, "--project", sandbox.project_slug).communicate()[0]
+    output = command(tmp_path).communicate()[0]
     assert "LOADED and contains no failed jobs" in output
     (database,) = tmp_path.glob("load_artanis_*.duckdb")
     with duckdb.connect(str(database), read_only=True) as connection:
         assert connection.execute(f"SELECT count(*) FROM {database.stem[5:]}.traces").fetchall() == [(60,)]
-    again = command(tmp_path, "--project", sandbox.project_slug).communicate()[0]
+    again = command(tmp_path).communicate()[0]
     assert again == "Nothing is new.\n"
 
 
 def test_readme(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the README says to look at what was loaded does so."""
-    command(tmp_path, "--project", sandbox.project_slug).communicate()
+    command(tmp_path).communicate()
     (tmp_path / "queries").symlink_to(HERE / "queries")
     monkeypatch.chdir(tmp_path)
     readme = (HERE / "README.md").read_text()
@@ -707,7 +776,7 @@ def test_command_fails(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.Mon
     process = command(tmp_path, *(["--project", "unknown"] if wrong == "project" else []))
     output = process.communicate()[0]
     assert process.returncode == 1
-    assert output.startswith("Nothing was loaded. ")
+    assert output.startswith("Reading failed, and nothing of this run was loaded. ")
     assert "Traceback" not in output
     said = {"none": "Set ARTANIS_API_KEY", "key": "401", "network": "127.0.0.1:1", "project": "40"}
     assert said[wrong] in output
@@ -752,7 +821,12 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             use(sandbox, monkeypatch)
             environment = {**os.environ, "DLT_DATA_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
             run = subprocess.run(
-                [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True
+                [sys.executable, "-c", program, "--project", sandbox.project_slug],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
             )
         most.append(int(run.stdout.splitlines()[-1]) / 1024)
     assert most[1] - most[0] < 60 + 15_000 * 0.002, most  # MiB: 2 KiB for each trace listed, and DuckDB's ups and downs
