@@ -129,6 +129,10 @@ class Read(NamedTuple):
     """Whether an earlier run has read it, too."""
 
 
+Changed = tuple[models.TraceDetail, bool]
+"""A trace that is new or has changed, and whether an earlier run has read it, too."""
+
+
 @dlt.source(name="artanis", max_table_nesting=0)
 def artanis(
     project_slug: str | None = None,
@@ -160,9 +164,7 @@ def artanis(
 
     def client() -> Artanis:
         # More patient than usual: a request that fails for good undoes the thousands before it in the run.
-        return Artanis(
-            project_slug=project_slug or None, profile=profile or None, max_retries=5, max_connections=concurrency
-        )
+        return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
 
     def remembered(kind: str) -> dict[str, Any]:
         state = dlt.current.source_state()
@@ -249,26 +251,26 @@ def artanis(
 
     # A step of its own, so that `add_limit` on the pages never ends between what is remembered and what is written.
     @dlt.transformer(data_from=trace_pages, selected=False)
-    def trace_details(page: list[Read]) -> list[Read] | None:
+    def trace_details(page: list[Read]) -> list[Changed] | None:
         state = remembered("traces")
         is_first = not state
         changed = _remember(state, page, window, overlap)
         return changed if changed or is_first else None
 
     @dlt.transformer(data_from=trace_details, **table("traces"))
-    def traces(page: list[Read]) -> Any:
+    def traces(page: list[Changed]) -> Any:
         return _rows(page, "id", _trace_rows, free)
 
     @dlt.transformer(data_from=trace_details, **table("spans"))
-    def spans(page: list[Read]) -> Any:
+    def spans(page: list[Changed]) -> Any:
         return _rows(page, "id", _span_rows, free)
 
     @dlt.transformer(data_from=trace_details, **table("feedback"))
-    def feedback(page: list[Read]) -> Any:
+    def feedback(page: list[Changed]) -> Any:
         return _rows(page, "id", _feedback_rows, free)
 
     @dlt.transformer(data_from=trace_details, **table("evaluation_examples"))
-    def evaluation_examples(page: list[Read]) -> Any:
+    def evaluation_examples(page: list[Changed]) -> Any:
         return _rows(page, "span_id", _example_rows, free)
 
     return (
@@ -294,7 +296,7 @@ def _plan(
     state: dict[str, Any], created: dict[str, datetime], window: timedelta, overlap: timedelta
 ) -> tuple[list[str], set[str]]:
     """The traces that are new, oldest first, and those to read again."""
-    now = datetime.now(UTC)
+    window_begin = _before(datetime.now(UTC), window)
     recent, unfinished = state.get("recent", {}), state.get("open", {})
     newest = state.get("newest")
     oldest = None if newest is None else _before(newest, overlap)
@@ -306,7 +308,7 @@ def _plan(
     again = {
         trace_id
         for trace_id, digest in unfinished.items()
-        if trace_id in created and (digest == _UNREAD or created[trace_id] >= _before(now, window))
+        if trace_id in created and (digest == _UNREAD or created[trace_id] >= window_begin)
     }
     for trace_id in unfinished.keys() - again:
         del unfinished[trace_id]
@@ -315,12 +317,13 @@ def _plan(
     return [trace_id for _, trace_id in new], again
 
 
-def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overlap: timedelta) -> list[Read]:
+def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overlap: timedelta) -> list[Changed]:
     """Take note of what was read; returns what is new or has changed."""
     now = datetime.now(UTC)
+    window_begin = _before(now, window)
     recent, unfinished = state.setdefault("recent", {}), state.setdefault("open", {})
     newest = state.setdefault("newest", None)
-    changed = []
+    changed: list[Changed] = []
     for read in page:
         # A clock that is ahead must not make everything that follows look old.
         moment = min(read.created_at, now)
@@ -329,14 +332,14 @@ def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overla
             unfinished[read.trace_id] = _UNREAD
             continue
         is_reviewed = read.detail.spans and all(span.approved_output is not None for span in read.detail.spans)
-        if is_reviewed or read.created_at < _before(now, window):
+        if is_reviewed or read.created_at < window_begin:
             unfinished.pop(read.trace_id, None)
             recent[read.trace_id] = read.created_at
         elif unfinished.get(read.trace_id) == (digest := _digest(read.detail)):
             continue
         else:
             unfinished[read.trace_id] = digest
-        changed.append(read)
+        changed.append((read.detail, read.again))
     state["newest"] = newest
     if newest is not None:
         oldest = _before(newest, overlap)
@@ -363,13 +366,13 @@ def _digest(*parts: Any) -> str:
 # Rows
 
 
-def _rows(page: list[Read], key: str, rows_of: Callable[[models.TraceDetail, Free], list[Row]], free: Free) -> Any:
+def _rows(page: list[Changed], key: str, rows_of: Callable[[models.TraceDetail, Free], list[Row]], free: Free) -> Any:
     """The rows of a page, and one that makes dlt delete what was there where a trace has none any more."""
     rows = []
-    for read in page:
-        found = rows_of(read.detail, free) if read.detail else []
-        if not found and read.again:
-            found = [{key: read.trace_id, "trace_id": read.trace_id, "_deleted": True}]
+    for trace, again in page:
+        found = rows_of(trace, free)
+        if not found and again:
+            found = [{key: trace.id, "trace_id": trace.id, "_deleted": True}]
         rows += found
     return rows or dlt.mark.materialize_table_schema()
 

@@ -48,7 +48,7 @@ class Warehouse:
     def pipeline(self) -> dlt.Pipeline:
         destination = dlt.destinations.duckdb(str(self.path))
         return dlt.pipeline(
-            "artanis", pipelines_dir=str(self.folder / "dlt"), destination=destination, dataset_name="artanis"
+            "artanis", pipelines_dir=str(self.folder / "dlt"), destination=destination, dataset_name=self.dataset
         )
 
     def run(self, source: Callable[[], DltSource] | None = None, *, full_refresh: bool = False, **options: Any) -> bool:
@@ -81,7 +81,7 @@ class Warehouse:
 
     def counts(self) -> dict[str, int]:
         """Rows of every table, dlt's own included."""
-        tables = self.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'artanis'")
+        tables = self.query(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.dataset}'")
         return {
             table["table_name"]: self.query(f"SELECT count(*) AS n FROM {table['table_name']}")[0]["n"]
             for table in tables
@@ -594,6 +594,17 @@ def test_undocumented_later(warehouse: Warehouse, project: Project, file_format:
     # The nearest float for an integer of more than 64 bits within an object: dlt reads it so.
     assert [one["additional_properties"] for one in spans] == [{"cost": v, **more} for v in [*values, 1e30]]
     assert [one["trace_id"] for one in spans] == [trace["id"] for trace in traces[1:]]
+
+
+def test_free_json_that_changes_its_type(warehouse: Warehouse, project: Project) -> None:
+    """Documented JSON may be an object in one run and something else in the next."""
+    project.add("a")
+    warehouse.run()
+    project.add("b", datetime(2026, 4, 9, tzinfo=UTC), metadata="text")["metadata"] = ["list"]
+    warehouse.run()
+    spans = {row["id"]: row for row in warehouse.rows("spans")}
+    assert spans["span-b"]["metadata"] == "text"
+    assert warehouse.rows("traces")[1]["metadata"] == ["list"]
 
 
 def test_odd_text(warehouse: Warehouse, project: Project) -> None:
