@@ -306,7 +306,7 @@ def test_failing_is_5(
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other at once."""
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    monkeypatch.setattr("artanis_client._clock.sleep", lambda _: None)
 
 
 @pytest.mark.usefixtures("no_waiting")

@@ -39,6 +39,7 @@ from artanis_client import (
     PermissionDeniedError,
     PromptCache,
     _cache,
+    _clock,
     models,
 )
 from artanis_client.sandbox import Sandbox
@@ -68,7 +69,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_cache, "monotonic", clock)
+    monkeypatch.setattr(_clock, "monotonic", clock)
     return clock
 
 

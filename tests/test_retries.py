@@ -20,6 +20,7 @@ from artanis_client import (
     AsyncArtanis,
     InternalServerError,
     RateLimitError,
+    _clock,
     _http,
 )
 from support import Answer, Both, Request, Server
@@ -36,8 +37,8 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         slept.append(seconds)
         await anyio.lowlevel.checkpoint()
 
-    monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
-    monkeypatch.setattr("anyio.sleep", async_sleep)
+    monkeypatch.setattr(_clock, "sleep", slept.append)
+    monkeypatch.setattr(_clock, "async_sleep", async_sleep)
     return slept
 
 

@@ -22,7 +22,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import copy_context
@@ -38,6 +37,7 @@ from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
+from . import _clock
 from ._call import acall, call
 from ._errors import APIResponseValidationError, ArtanisError, NotFoundError
 from ._http import AsyncHttp, Http, Request, Response, whole
@@ -203,11 +203,11 @@ class _Crew:
         for lane in self._lanes:
             lane.cut()
             self.jobs.put(None)
-        end = time.monotonic() + PATIENCE
+        end = _clock.monotonic() + PATIENCE
         for thread in self._threads:
             # A generator that is collected may be in any thread, or in an interpreter that has stopped its daemons.
             if thread is not threading.current_thread() and thread.ident and not sys.is_finalizing():
-                thread.join(max(0.0, end - time.monotonic()))
+                thread.join(max(0.0, end - _clock.monotonic()))
 
 
 class _Lane(Http):

@@ -20,7 +20,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -30,6 +29,7 @@ from sniffio import current_async_library
 
 from artanis_api.models import Prompt, PromptList
 
+from . import _clock
 from ._call import _mismatch
 from ._client import Artanis, AsyncArtanis
 from ._errors import (
@@ -155,7 +155,7 @@ class _Cache(Generic[C]):
             KeyError: There is no such step, or nothing was loaded yet.
         """
         entry = self._entry_with(step_id)
-        return "stale" if entry.source == "api" and monotonic() >= entry.since + self._ttl else entry.source
+        return "stale" if entry.source == "api" and _clock.monotonic() >= entry.since + self._ttl else entry.source
 
     def age(self, step_id: str) -> float:
         """Seconds since the prompt that `get` serves came from the API; nothing is loaded.
@@ -165,7 +165,7 @@ class _Cache(Generic[C]):
         Raises:
             KeyError: There is no such step, or nothing was loaded yet.
         """
-        return monotonic() - self._entry_with(step_id).since
+        return _clock.monotonic() - self._entry_with(step_id).since
 
     def _entry_with(self, step_id: str) -> _Entry:
         entry = self._entry
@@ -195,7 +195,7 @@ class _Cache(Generic[C]):
     def _plan(self, here: Any) -> tuple[_Flight | None, _Flight | None]:
         """The load to start, if one is due, and the load to wait for, if nothing can be served before it is done."""
         with self._lock:
-            now = monotonic()
+            now = _clock.monotonic()
             self._flights = {flight.here: flight for flight in self._flights.values() if self._is_alive(flight)}
             if now < self._entry.expires:
                 if now < self._refresh_at or self._closed or self._flights:
@@ -219,7 +219,7 @@ class _Cache(Generic[C]):
 
     def _arrived(self, flight: _Flight, prompts: Iterable[Prompt]) -> Changes:
         """Serve what the API sent from now on; returns what changed, as pairs of old and new."""
-        now = monotonic()
+        now = _clock.monotonic()
         new = _entry(prompts, "api", now, now + self._usable_for)
         flight.entry = new
         with self._lock:
@@ -240,7 +240,7 @@ class _Cache(Generic[C]):
         is_outage = isinstance(error, APIConnectionError | APIResponseValidationError | APIStatusError)
         is_outage = is_outage and not isinstance(error, AuthenticationError | PermissionDeniedError)
         stand_in = None
-        if monotonic() >= self._entry.expires:
+        if _clock.monotonic() >= self._entry.expires:
             stand_in = self._stand_in(error) if is_outage else None
             flight.entry, flight.error = stand_in, None if stand_in else error
             flight.traceback = error.__traceback__
@@ -248,7 +248,7 @@ class _Cache(Generic[C]):
         with self._lock:
             if self._closed:
                 return
-            now = monotonic()
+            now = _clock.monotonic()
             if stand_in is not None and now >= self._entry.expires:
                 self._entry = stand_in
             self._failures += 1
@@ -302,7 +302,7 @@ class _Cache(Generic[C]):
             return None, f"is refused: it is damaged ({type(error).__name__}: {error})"
         if age >= self._usable_for:
             return None, "is refused: it is older than ttl and stale_for allow"
-        now = monotonic()
+        now = _clock.monotonic()
         entry = _entry(prompts, "snapshot", now - age, now - age + self._usable_for)
         self._saved = entry.texts
         return entry, None
@@ -401,7 +401,7 @@ class PromptCache(_Cache[Artanis]):
             KeyError: There is no such step; the text lists those that there are.
             ArtanisError: Nothing could be loaded, and there is nothing else to serve; or the cache is closed.
         """
-        if monotonic() < self._fresh_until:
+        if _clock.monotonic() < self._fresh_until:
             prompt = self._entry.prompts.get(step_id)
             if prompt is not None:
                 return prompt
@@ -471,7 +471,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
 
     async def get(self, step_id: str) -> Prompt:
         """Like `PromptCache.get`. A load goes on when a task that waits for it is cancelled."""
-        if monotonic() < self._fresh_until:
+        if _clock.monotonic() < self._fresh_until:
             prompt = self._entry.prompts.get(step_id)
             if prompt is not None:
                 return prompt

@@ -21,7 +21,6 @@ import os
 import re
 import sys
 import threading
-import time
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Generator
@@ -33,6 +32,7 @@ from urllib.parse import unquote
 import anyio
 import httpx
 
+from . import _clock
 from ._credentials import Credentials, Secret
 from ._errors import (
     APIConnectionError,
@@ -306,7 +306,7 @@ class _Shared(_Cookieless):
             at = f"{request.method} {request.url.raw_path.decode('ascii')}"
             _log.info("%s: %s, retry %d of %d in %.2f s", at, what, nth, self.max_retries, seconds)
 
-        left = MAX_RETRY_TIME - (time.monotonic() - request.extensions.get("artanis_started", time.monotonic()))
+        left = MAX_RETRY_TIME - (_clock.monotonic() - request.extensions.get("artanis_started", _clock.monotonic()))
         return {
             "retry": tenacity.retry_if_exception(lambda error: self._retryable(error, request)),
             "wait": wait,
@@ -335,7 +335,7 @@ class Http(_Shared, httpx.Client):
         return _Slots(self.max_connections), threading.Lock()
 
     def _sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        _clock.sleep(seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -405,7 +405,7 @@ class Http(_Shared, httpx.Client):
         outer = sys.exception()
         with place.slots:
             self._refuse_closed()  # it may have been while this waited
-            request.extensions.setdefault("artanis_started", time.monotonic())
+            request.extensions.setdefault("artanis_started", _clock.monotonic())
             try:
                 response = httpx.Client.send(place.client, request, stream=True, auth=None, follow_redirects=False)
                 if not (stream and response.is_success):
@@ -480,7 +480,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
             first = error
         from tenacity import AsyncRetrying
 
-        async for attempt in AsyncRetrying(**self._retry_policy(request), sleep=anyio.sleep):
+        async for attempt in AsyncRetrying(**self._retry_policy(request), sleep=_clock.async_sleep):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     return await self._attempt(request, stream)
@@ -517,7 +517,7 @@ class AsyncHttp(_Shared, httpx.AsyncClient):
         outer = sys.exception()
         async with place.slots:
             self._refuse_closed()  # it may have been while this waited
-            request.extensions.setdefault("artanis_started", time.monotonic())
+            request.extensions.setdefault("artanis_started", _clock.monotonic())
             try:
                 response = await self._send_on(place.client, request)
                 if not (stream and response.is_success):

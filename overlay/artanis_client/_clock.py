@@ -1,0 +1,12 @@
+"""The clock, in one place that a test can replace: retries, caches and bulk reads take time and sleep only from here.
+
+Call these as attributes of the module (`_clock.sleep(1)`), so that a replacement is seen everywhere.
+"""
+
+import time
+
+import anyio
+
+monotonic = time.monotonic
+sleep = time.sleep
+async_sleep = anyio.sleep
