@@ -1,99 +1,157 @@
 # Everything a contributor runs; CI runs the same targets. `make help` lists them.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-WAREHOUSE := .venv-warehouse
 SPEC ?= openapi.yaml
 BASE ?=
 PYTEST_ARGS ?=
 
-.DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types validate generate check-generated spec-diff api-check unit slow wheel-test warehouse bench-warehouse docs-drift docs-drift-accept bench build lock clean
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .venv-uv/bin/uv
+INSTALL := $(UV) pip install --quiet --require-hashes
 
-help: ## Show this list
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit lowest newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench build lock clean
+
+help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Make .venv with the pinned tools (every other target does it by itself)
+# Environments. Every target sets up what it needs. Packages are pinned with hashes; uv itself comes with pip.
 
-$(VENV)/.ready: requirements/dev.txt pyproject.toml
+setup: $(VENV)/.ready ## Make .venv with all development tools (10 s; every other target does what it needs by itself)
+
+$(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Setting up uv, which makes the environments…"
+	@$(PYTHON) -m venv --clear .venv-uv
+	@.venv-uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-demo: setup ## Read prompts and reviewed traces from the bundled sandbox (LIVE=1: from Artanis, with your credentials)
-	@$(BIN)/python examples/demo.py $(if $(LIVE),--live)
+# $(call environment,folder,requirements): make an environment with the Python that made uv's.
+define environment
+	@echo "Setting up $(1)…"
+	@$(UV) venv --quiet --clear --python .venv-uv/bin/python $(1)
+	@$(INSTALL) --python $(1) -r $(2)
+endef
 
-test: lint types validate check-generated api-check unit wheel-test warehouse ## Run every check
+$(VENV)/.ready: $(UV) requirements/dev.txt pyproject.toml
+	$(call environment,$(VENV),requirements/dev.txt)
+	@$(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
+	@touch $@
 
-lint: setup ## Check style and formatting of what is written by hand
-	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --quiet --check .
+.venv-demo/.ready: $(UV) requirements/demo.txt
+	$(call environment,.venv-demo,requirements/demo.txt)
+	@touch $@
 
-types: setup ## Check types: mypy --strict on everything, pyright's strict mode on the overlay
-	$(BIN)/mypy
-	$(BIN)/basedpyright
+.venv-unit/.ready: $(UV) requirements/dev.txt
+	$(call environment,.venv-unit,requirements/dev.txt)
+	@touch $@
 
-validate: setup ## Check the contract (SPEC=path for another one than openapi.yaml)
+.venv-lowest/.ready: $(UV) requirements/lowest.txt
+	$(call environment,.venv-lowest,requirements/lowest.txt)
+	@touch $@
+
+.venv-warehouse/.ready: $(UV) requirements/warehouse.txt
+	$(call environment,.venv-warehouse,requirements/warehouse.txt)
+	@touch $@
+
+# $(call install-wheel,folder): tests see the wheel that users get, not what happens to lie in the checkout.
+define install-wheel
+	@rm -rf .cache/wheel
+	@$(BIN)/python -m build --no-isolation --wheel --outdir .cache/wheel . > /dev/null
+	@$(UV) pip install --quiet --python $(1) --no-deps --reinstall .cache/wheel/*.whl
+	@$(UV) pip check --quiet --python $(1)
+endef
+
+# What people run
+
+demo: .venv-demo/.ready ## Read prompts and reviewed traces from the bundled sandbox (10 s; LIVE=1: from Artanis, with your credentials)
+	@PYTHONPATH=generated:overlay .venv-demo/bin/python examples/demo.py $(if $(LIVE),--live)
+
+test: ## Run every check (5 min)
+	@$(MAKE) --no-print-directory --jobs=2 checks
+	@$(MAKE) --no-print-directory unit PYTEST_ARGS=
+	@$(MAKE) --no-print-directory lowest PYTEST_ARGS=
+	@$(MAKE) --no-print-directory warehouse SLOW= PYTEST_ARGS=
+
+checks: types lint validate check-generated api-check ## Run every check that is not a test (30 s)
+
+lint: setup ## Check style and formatting of the hand-written code (1 s)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: setup ## Check types: mypy --strict on everything, pyright's strict mode on the overlay (20 s)
+	@$(BIN)/basedpyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
+
+validate: setup ## Check the contract (3 s; SPEC=path for another one than openapi.yaml)
 	@$(BIN)/python scripts/validate.py '$(SPEC)'
 
-generate: setup ## Make generated/ from openapi.yaml
+generate: setup ## Generate generated/ from openapi.yaml (3 s)
 	@$(BIN)/python scripts/generate.py
 
-check-generated: setup ## Fail when generated/ is not what openapi.yaml gives
+check-generated: setup ## Fail if generated/ differs from what openapi.yaml generates (3 s)
 	@$(BIN)/python scripts/generate.py --check
 
-slow: setup ## Run what takes minutes: 50,000 traces, read and exported
-	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q tests/test_slow.py $(PYTEST_ARGS)
+unit: setup .venv-unit/.ready ## Run the tests against the built wheel, with coverage (2 min; PYTEST_ARGS="-k retries": some of them, without)
+	$(call install-wheel,.venv-unit)
+	.venv-unit/bin/python -m pytest -q -n auto $(or $(PYTEST_ARGS),--cov --cov-fail-under=95)
 
-unit: setup ## Run the tests, with coverage of the overlay
-	$(BIN)/python -m pytest -q -n auto --cov $(PYTEST_ARGS)
+lowest: setup .venv-lowest/.ready ## Run the client's tests with the lowest dependencies that pyproject.toml allows (1 min)
+	$(call install-wheel,.venv-lowest)
+	.venv-lowest/bin/python -m pytest -q -n auto $(OF_THE_CLIENT) $(PYTEST_ARGS)
 
-wheel-test: setup ## Run the client's tests against the built wheel, with pinned and with the lowest dependencies
-	@$(BIN)/python scripts/wheel_test.py
-	@$(BIN)/python scripts/wheel_test.py --lowest
+newest: setup ## Run the client's tests with the newest dependencies, unpinned (1 min; CI does weekly)
+	@$(UV) venv --quiet --clear --python .venv-uv/bin/python .venv-newest
+	@$(UV) pip install --quiet --python .venv-newest --upgrade --all-extras --group test -r pyproject.toml
+	$(call install-wheel,.venv-newest)
+	.venv-newest/bin/python -m pytest -q -n auto $(OF_THE_CLIENT) $(PYTEST_ARGS)
+OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'
 
-warehouse: setup $(WAREHOUSE)/.ready ## Check and test examples/warehouse, in an environment with dlt (SLOW=1: 20,000 traces)
-	$(BIN)/mypy --python-executable $(WAREHOUSE)/bin/python --follow-imports silent examples/warehouse/*.py
-	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) $(WAREHOUSE)/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
+slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, the warehouse recipe killed (10 min)
+	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory warehouse SLOW=1
 
-bench-warehouse: $(WAREHOUSE)/.ready ## Measure the load into DuckDB against traces.iter
-	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(WAREHOUSE)/bin/python examples/warehouse/bench.py
+busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
+	$(call install-wheel,.venv-unit)
+	@$(BIN)/python scripts/busy.py 3 .venv-unit/bin/python -m pytest -q -n auto $(PYTEST_ARGS)
 
-$(WAREHOUSE)/.ready: requirements/warehouse.txt
-	$(PYTHON) -m venv --clear $(WAREHOUSE)
-	$(WAREHOUSE)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/warehouse.txt
-	@touch $@
+warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
+	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent examples/warehouse/*.py
+	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-warehouse/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
 
-api-check: setup ## Say what the public Python API lost since the last release
+bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
+	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py
+
+api-check: setup ## List what the public Python API lost since the last release (3 s)
 	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "api-check: no release to compare with yet"; exit 0; }; \
 	"$(BIN)/griffe" check artanis_client --search overlay --search generated --against "$$tag"
 
 # Not part of `make test`: they need network. After a failure the script's own exit status is in make's "Error" line.
-docs-drift: setup ## Say where Artanis's documentation moved since docs-drift-accept
+docs-drift: setup ## List which pages of Artanis's documentation changed since docs-drift-accept (5 s)
 	@$(BIN)/python scripts/docs_drift.py
 
-docs-drift-accept: setup ## Record Artanis's documentation as what openapi.yaml is in step with
+docs-drift-accept: setup ## Record that openapi.yaml agrees with Artanis's documentation of today (5 s)
 	@$(BIN)/python scripts/docs_drift.py --accept
 
-spec-diff: setup ## Say what changed in openapi.yaml, what breaks first (BASE=tag, branch or commit; else the last release)
+spec-diff: setup ## List what changed in openapi.yaml, breaking changes first (5 s; BASE=tag, branch or commit; else the last release)
 	@$(BIN)/python scripts/spec_diff.py '$(BASE)'
 
-bench: setup ## Measure, as ratios against plain tools
+bench: setup ## Measure speed, as ratios to plain tools (5 min)
 	@$(BIN)/python benchmarks/bench.py
 
-build: setup ## Build wheel and sdist into dist/, and check them
+build: setup ## Build wheel and sdist into dist/, and check them (5 s)
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/twine check --strict dist/*
 
-lock: setup ## Pin the development requirements anew, as pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --group test --all-extras $(LOCK_ARGS) -o requirements/test.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_ARGS) -c requirements/test.txt -o requirements/dev.txt
-	$(BIN)/uv pip compile pyproject.toml --group warehouse --extra sandbox $(LOCK_ARGS) -o requirements/warehouse.txt
-LOCK_ARGS := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
+	$(LOCK) --group uv -o requirements/uv.txt
+	$(LOCK) pyproject.toml --group test --all-extras -o requirements/test.txt
+	$(LOCK) pyproject.toml --group dev --all-extras -c requirements/test.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
+LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone
-	rm -rf $(VENV) $(WAREHOUSE) dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* dist build .coverage* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
