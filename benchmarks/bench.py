@@ -194,7 +194,7 @@ def bulk() -> None:
         return seconds(lambda: asyncio.run(run()))
 
     def without_extra(width: int) -> float:
-        with patch("artanis_client._bulk.FAST_FROM", count + 1):
+        with patch("artanis_client.bulk._bulk.FAST_FROM", count + 1):
             return asynchronous(width)
 
     def threads(width: int) -> float:

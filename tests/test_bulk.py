@@ -565,7 +565,7 @@ def test_the_transport_of_the_user(kind: str) -> None:
 
 def test_the_proxy(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces are read through the proxy of the environment."""
-    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    monkeypatch.setattr("artanis_client.bulk._bulk.FAST_FROM", 1)
     monkeypatch.setenv("HTTP_PROXY", server.url)
     serve(server, 9)
 
@@ -612,7 +612,7 @@ def test_connections_are_kept(server: Server, kind: str) -> None:
 @pytest.fixture
 def fast(server: Server, monkeypatch: pytest.MonkeyPatch) -> Both:
     """asyncio with aiohttp, however few the traces."""
-    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    monkeypatch.setattr("artanis_client.bulk._bulk.FAST_FROM", 1)
     return Both("asyncio", server)
 
 
@@ -621,10 +621,10 @@ def test_fast_is_in_use(fast: Both, server: Server, monkeypatch: pytest.MonkeyPa
     serve(server, 9)
     assert [detail.id for detail in fast.run(read_all("asyncio"))] == ids(9)
     ours = [sorted(request.headers) for request in server.requests[1:]]
-    monkeypatch.setattr("artanis_client._fast.Transport.handle_async_request", lambda *_: 1 / 0)
+    monkeypatch.setattr("artanis_client.bulk._aiohttp.Transport.handle_async_request", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fast.run(read_all("asyncio"))
-    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1000)
+    monkeypatch.setattr("artanis_client.bulk._bulk.FAST_FROM", 1000)
     server.requests.clear()
     fast.run(read_all("asyncio"))
     assert ours == [sorted(request.headers) for request in server.requests[1:]]
@@ -633,7 +633,7 @@ def test_fast_is_in_use(fast: Both, server: Server, monkeypatch: pytest.MonkeyPa
 def test_without_the_extra(fast: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where aiohttp is not installed, httpx reads alone."""
     serve(server, 9)
-    monkeypatch.delitem(sys.modules, "artanis_client._fast", raising=False)
+    monkeypatch.delitem(sys.modules, "artanis_client.bulk._aiohttp", raising=False)
     monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
     assert [detail.id for detail in fast.run(read_all("asyncio"))] == ids(9)
 
@@ -680,7 +680,7 @@ def test_fast_stalled(fast: Both, server: Server) -> None:
             return ids(1)
 
         async def main(client: Any) -> None:
-            from artanis_client._bulk import AsyncDetails, Order
+            from artanis_client.bulk._bulk import AsyncDetails, Order
 
             await anext(AsyncDetails(client.api, listed, Order(1, "raise", None)))
 
@@ -704,7 +704,7 @@ def test_fast_refused(fast: Both, server: Server) -> None:
 
 def test_fast_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """With aiohttp, what fails in passing is repeated."""
-    monkeypatch.setattr("artanis_client._bulk.FAST_FROM", 1)
+    monkeypatch.setattr("artanis_client.bulk._bulk.FAST_FROM", 1)
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = Both("asyncio", sandbox).run(read_all("asyncio", concurrency=32), max_retries=6, max_connections=32)
     assert len({detail.id for detail in found}) == 80
@@ -737,7 +737,7 @@ def test_fast_tls(fast: Both, server: Server, trusted: bool) -> None:
     async def main(client: Any) -> list[str]:
         with contextlib.suppress(APIConnectionError):
             await client.traces.list()
-        from artanis_client._bulk import AsyncDetails, Order
+        from artanis_client.bulk._bulk import AsyncDetails, Order
 
         async def listed() -> list[str]:
             return expected

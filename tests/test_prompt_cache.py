@@ -38,10 +38,10 @@ from artanis_client import (
     InternalServerError,
     PermissionDeniedError,
     PromptCache,
-    _cache,
     _clock,
     models,
 )
+from artanis_client.prompts import _cache
 from artanis_client.sandbox import Sandbox
 from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
 

@@ -31,7 +31,6 @@ from artanis_client import (
     PromptConflictError,
     PromptsStatus,
     PullReport,
-    _pull,
     aprompts_status,
     apull_prompts,
     diff_versions,
@@ -39,6 +38,7 @@ from artanis_client import (
     prompts_status,
     pull_prompts,
 )
+from artanis_client.prompts import _pull
 from artanis_client.sandbox import Sandbox
 from support import PROMPT, Answer, Both, Request, Server, unmeasured
 
@@ -565,7 +565,7 @@ def test_every_odd_step_has_its_files(server: Server, client: Artanis, tmp_path:
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
-from artanis_client import Artanis, _pull, pull_prompts
+from artanis_client import Artanis, pull_prompts; from artanis_client.prompts import _pull
 
 def in_pull(frame, event, argument):
     if frame.f_code.co_filename == _pull.__file__ and frame.f_code.co_name in ("_pull", "_write"):

@@ -21,9 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artanis_client import Artanis, EvaluationExample, ScorecardRow, _report, examples, scorecard
+from artanis_client import Artanis, EvaluationExample, ScorecardRow, examples, scorecard
 from artanis_client._errors import printable
-from artanis_client._report import report_html
+from artanis_client.report import _report
+from artanis_client.report._report import report_html
 from artanis_client.sandbox import Sandbox
 from support import unmeasured
 
@@ -333,7 +334,7 @@ def test_the_order_of_examples_does_not_matter(project: list[EvaluationExample])
 def test_the_same_page_in_every_process() -> None:
     """Nothing depends on the hash of text, which differs from process to process."""
     code = (
-        "import json, sys; from datetime import datetime; from artanis_client._report import *\n"
+        "import json, sys; from datetime import datetime; from artanis_client.report._report import *\n"
         "made = map(EvaluationExample.from_dict, json.load(sys.stdin))\n"
         "print(report_html(made, title='', source={}, generated_at=datetime(2026, 1, 1)))"
     )

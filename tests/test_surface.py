@@ -47,7 +47,16 @@ def test_names() -> None:
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}
-    assert public - set(artanis_client.__all__) <= {"cli", "contract", "sandbox", "TYPE_CHECKING"}
+    assert public - set(artanis_client.__all__) <= {
+        "bulk",
+        "cli",
+        "contract",
+        "evaluation",
+        "prompts",
+        "report",
+        "sandbox",
+        "TYPE_CHECKING",
+    }
 
 
 @pytest.mark.parametrize("name", artanis_client.__all__)
@@ -126,7 +135,7 @@ def test_the_core_imports_no_other_room() -> None:
 
 def test_evaluation_is_pure() -> None:
     """It computes, and so needs the models, attrs and the standard library, and nothing that reads or sends."""
-    needed = imports(PACKAGE / "_evaluation.py") - sys.stdlib_module_names - {"collections.abc"}
+    needed = imports(PACKAGE / "evaluation" / "_evaluation.py") - sys.stdlib_module_names - {"collections.abc"}
     assert needed == {"artanis_api.models", "attrs"}
 
 

@@ -27,9 +27,8 @@ from ._errors import (
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from ._bulk import Progress
-    from ._cache import AsyncPromptCache, PromptCache
-    from ._evaluation import (
+    from .bulk._bulk import Progress
+    from .evaluation._evaluation import (
         EvaluationExample,
         Outcome,
         Scorecard,
@@ -39,8 +38,9 @@ if TYPE_CHECKING:
         outcome,
         scorecard,
     )
-    from ._export import ExportReport, Skipped, aexport, export
-    from ._pull import (
+    from .evaluation._export import ExportReport, Skipped, aexport, export
+    from .prompts._cache import AsyncPromptCache, PromptCache
+    from .prompts._pull import (
         PromptConflictError,
         PromptsStatus,
         PullReport,
@@ -99,29 +99,29 @@ __all__ = [
 # Names of optional rooms, and where they are. A room is loaded when one of its names is first asked for, because most
 # programs need few of them and all have to start.
 _ROOMS = {
-    "AsyncPromptCache": "_cache",
-    "EvaluationExample": "_evaluation",
-    "ExportReport": "_export",
-    "Outcome": "_evaluation",
-    "Progress": "_bulk",
-    "PromptCache": "_cache",
-    "PromptConflictError": "_pull",
-    "PromptsStatus": "_pull",
-    "PullReport": "_pull",
-    "Scorecard": "_evaluation",
-    "ScorecardRow": "_evaluation",
-    "ScorecardWeek": "_evaluation",
-    "Skipped": "_export",
-    "aexport": "_export",
-    "aprompts_status": "_pull",
-    "apull_prompts": "_pull",
-    "diff_versions": "_pull",
-    "examples": "_evaluation",
-    "export": "_export",
-    "outcome": "_evaluation",
-    "prompts_status": "_pull",
-    "pull_prompts": "_pull",
-    "scorecard": "_evaluation",
+    "AsyncPromptCache": "prompts._cache",
+    "EvaluationExample": "evaluation._evaluation",
+    "ExportReport": "evaluation._export",
+    "Outcome": "evaluation._evaluation",
+    "Progress": "bulk._bulk",
+    "PromptCache": "prompts._cache",
+    "PromptConflictError": "prompts._pull",
+    "PromptsStatus": "prompts._pull",
+    "PullReport": "prompts._pull",
+    "Scorecard": "evaluation._evaluation",
+    "ScorecardRow": "evaluation._evaluation",
+    "ScorecardWeek": "evaluation._evaluation",
+    "Skipped": "evaluation._export",
+    "aexport": "evaluation._export",
+    "aprompts_status": "prompts._pull",
+    "apull_prompts": "prompts._pull",
+    "diff_versions": "prompts._pull",
+    "examples": "evaluation._evaluation",
+    "export": "evaluation._export",
+    "outcome": "evaluation._evaluation",
+    "prompts_status": "prompts._pull",
+    "pull_prompts": "prompts._pull",
+    "scorecard": "evaluation._evaluation",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name

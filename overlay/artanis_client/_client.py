@@ -21,7 +21,7 @@ from ._credentials import Credentials, KeyFunction, Secret, load, one_project
 from ._http import DEFAULT_TIMEOUT, AsyncHttp, Http, Timeout
 
 if TYPE_CHECKING:
-    from ._bulk import AsyncDetails, Progress
+    from .bulk._bulk import AsyncDetails, Progress
 
 
 class _Api(AuthenticatedClient):
@@ -163,7 +163,7 @@ class Traces(_Resource):
             ValueError, TypeError: At once, as `list` does, or for the other arguments.
             ArtanisError: In the loop: the list or a trace cannot be read; `call` says in which ways.
         """
-        from ._bulk import Order, details
+        from .bulk._bulk import Order, details
 
         order = Order(concurrency, on_error, on_progress)
         chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)
@@ -215,7 +215,7 @@ class AsyncTraces(_Resource):
         next one goes on. With the extra `fast`, on asyncio, 200 traces and more are read through aiohttp, unless the
         client has a proxy, a transport, mounts, limits or HTTP/2.
         """
-        from ._bulk import AsyncDetails, Order
+        from .bulk._bulk import AsyncDetails, Order
 
         order = Order(concurrency, on_error, on_progress)
         chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)

@@ -13,8 +13,8 @@ import click
 from artanis_api.models import PromptHistory
 
 from .._client import Artanis
-from .._pull import PromptConflictError, diff_versions, prompts_status, pull_prompts
-from .._pull import _version as version_of
+from ..prompts._pull import PromptConflictError, diff_versions, prompts_status, pull_prompts
+from ..prompts._pull import _version as version_of
 from ._app import DONE, NO, NOT_FOUND, Failure, State, api_options, in_words
 from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, out_object, rows, style
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .._client import Artanis
-from .._evaluation import EvaluationExample, ScorecardRow, examples, scorecard
+from ..evaluation._evaluation import EvaluationExample, ScorecardRow, examples, scorecard
 from ._app import State, api_options, concurrency_option, period_options, step_option
 from ._output import note, out_json, progress, rows
 
@@ -74,7 +74,7 @@ def report(
 
 
 def _page(client: Artanis, found: Iterable[EvaluationExample], since: str | None, until: str | None) -> str:
-    from .._report import report_html
+    from ..report._report import report_html
 
     credentials = client._credentials
     [project] = client.traces._project(None, None).values()

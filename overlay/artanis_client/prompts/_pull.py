@@ -25,8 +25,8 @@ from anyio import to_thread
 
 from artanis_api.models import Prompt, PromptHistory, PromptVersion
 
-from ._client import Artanis, AsyncArtanis
-from ._errors import APIResponseValidationError, ArtanisError, printable
+from .._client import Artanis, AsyncArtanis
+from .._errors import APIResponseValidationError, ArtanisError, printable
 
 _FORMAT = "artanis-prompts-1"
 _MANIFEST = "prompts.json"

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from httpx_aiohttp import AiohttpTransport
 
-from ._http import AsyncByteStream, NetworkError, ReadTimeout, Request, Response, TransportError
+from .._http import AsyncByteStream, NetworkError, ReadTimeout, Request, Response, TransportError
 
 
 class Transport(AiohttpTransport):

@@ -29,10 +29,10 @@ from sniffio import current_async_library
 
 from artanis_api.models import Prompt, PromptList
 
-from . import _clock
-from ._call import _mismatch
-from ._client import Artanis, AsyncArtanis
-from ._errors import (
+from .. import _clock
+from .._call import _mismatch
+from .._client import Artanis, AsyncArtanis
+from .._errors import (
     APIConnectionError,
     APIResponseValidationError,
     APIStatusError,
@@ -41,8 +41,8 @@ from ._errors import (
     PermissionDeniedError,
     printable,
 )
-from ._files import replace
-from ._http import _here
+from .._files import replace
+from .._http import _here
 
 MAX_BACKOFF = 60.0  # seconds between two attempts, at most
 MAX_RETRY_AFTER = 600.0  # seconds, at most, that a server can make it wait instead

@@ -37,10 +37,10 @@ from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
-from . import _clock
-from ._call import acall, call
-from ._errors import APIResponseValidationError, ArtanisError, NotFoundError
-from ._http import AsyncHttp, Http, Request, Response, whole
+from .. import _clock
+from .._call import acall, call
+from .._errors import APIResponseValidationError, ArtanisError, NotFoundError
+from .._http import AsyncHttp, Http, Request, Response, whole
 
 AHEAD = 2  # traces in the window for each request in flight, so that one slow answer does not hold up the others
 FAST_FROM = 200  # traces, from which the 150 ms that aiohttp takes to load are worth it
@@ -464,7 +464,7 @@ def _fast_transport(http: AsyncHttp) -> Any:
     if client is None or client._mounts or http._arguments.get("http2"):  # among the mounts are the proxies
         return None
     try:
-        from ._fast import Transport
+        from ._aiohttp import Transport
     except ImportError:
         return None
     return Transport(http._arguments["verify"])

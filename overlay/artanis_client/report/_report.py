@@ -16,8 +16,8 @@ from datetime import date, datetime
 from itertools import groupby, takewhile, zip_longest
 from typing import Any
 
-from ._errors import printable
-from ._evaluation import (
+from .._errors import printable
+from ..evaluation._evaluation import (
     EvaluationExample,
     Outcome,
     ScorecardRow,

@@ -27,11 +27,11 @@ import attrs
 
 from artanis_api.models import PromptHistory, Trace, TraceDetail
 
-from ._bulk import AsyncDetails, Order, Progress, details, plain_function
-from ._client import Artanis, AsyncArtanis, period
-from ._errors import ArtanisError
+from .._client import Artanis, AsyncArtanis, period
+from .._errors import ArtanisError
+from .._version import __version__
+from ..bulk._bulk import AsyncDetails, Order, Progress, details, plain_function
 from ._evaluation import EvaluationExample, Outcome, examples, outcomes_of
-from ._version import __version__
 
 Format = Literal["jsonl", "csv", "chat"]
 FORMATS: tuple[Format, ...] = ("jsonl", "csv", "chat")

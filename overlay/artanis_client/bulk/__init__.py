@@ -1,0 +1,1 @@
+"""Many traces in one loop: `client.traces.iter`."""

@@ -1,0 +1,1 @@
+"""What reviewers decided about each span, as outcomes, evaluation examples, scorecards and files."""

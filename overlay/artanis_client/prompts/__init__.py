@@ -1,0 +1,1 @@
+"""Prompts in production (the cache) and beside code (files of a directory)."""
