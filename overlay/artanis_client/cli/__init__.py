@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .._exit_codes import INTERRUPTED, USAGE
+
 _NEEDED = ("click", "rich", "tomlkit")
 
 
@@ -17,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         sys.exit(run(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except ImportError as error:
         if error.name not in _NEEDED:
             raise
         sys.stderr.write("artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n")
-        sys.exit(2)
+        sys.exit(USAGE)

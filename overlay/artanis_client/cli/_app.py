@@ -17,20 +17,9 @@ import click
 
 from .._client import Artanis
 from .._credentials import Key
-from .._errors import (
-    APIConnectionError,
-    APIResponseValidationError,
-    APIStatusError,
-    ArtanisError,
-    AuthenticationError,
-    CredentialsError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from .._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
 from .._version import __version__
 from ._output import complain, note
-
-DONE, NO, USAGE, CREDENTIALS, NOT_FOUND, API, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _COMMANDS = {
     "auth": ("_auth", "Log in and out; say which credentials are used, and whether they work."),
@@ -107,21 +96,6 @@ def in_words(text: str) -> str:
     return functools.reduce(lambda text, pair: text.replace(*pair), _WORDS.items(), text)
 
 
-def exit_code(error: BaseException) -> int | None:
-    """The exit status for an exception; None for what only a mistake in the program raises."""
-    match error:
-        case CredentialsError() | AuthenticationError() | PermissionDeniedError():
-            return CREDENTIALS
-        case NotFoundError():
-            return NOT_FOUND
-        case APIConnectionError() | APIResponseValidationError() | APIStatusError():
-            return API
-        case ArtanisError() | ValueError() | OSError() | ImportError():
-            return USAGE
-        case _:
-            return None
-
-
 class _Commands(click.Group):
     """Loads the module of a command when it is asked for."""
 
@@ -141,7 +115,7 @@ class _Commands(click.Group):
 
 def _explain(error: Exception, state: State) -> int:
     """Say in a line or two what went wrong, with `--debug` also where."""
-    code = exit_code(error)
+    code = exit_code_of(error)
     if state.debug:
         note(state.redact("".join(traceback.format_exception(error)).rstrip()))
     if code is None:
@@ -182,7 +156,7 @@ def _status(arguments: Sequence[str]) -> int:
     state = State()
     try:
         with artanis.make_context("artanis", [*arguments], obj=state) as context:
-            return artanis.invoke(context) or DONE
+            return artanis.invoke(context) or SUCCESS
     except click.exceptions.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -193,7 +167,7 @@ def _status(arguments: Sequence[str]) -> int:
             note(f"'{error.ctx.command_path} --help' says more.")
         return error.status if isinstance(error, Failure) else USAGE
     except BrokenPipeError:  # of a reader that has seen enough
-        return DONE
+        return SUCCESS
     except Exception as error:
         return _explain(error, state)
 
@@ -204,7 +178,7 @@ def _flushed(code: int) -> int:
     except OSError as error:
         # Python would try once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError) and code == DONE:
+        if not isinstance(error, BrokenPipeError) and code == SUCCESS:
             complain(str(error.strerror))
             return USAGE
     return code

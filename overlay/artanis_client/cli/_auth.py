@@ -17,8 +17,9 @@ from .._call import call
 from .._client import Artanis
 from .._credentials import _DEFAULTS, Secret, _config_path
 from .._errors import ArtanisError, BadRequestError, CredentialsError
+from .._exit_codes import SUCCESS, USAGE, exit_code_of
 from .._files import replace
-from ._app import DONE, USAGE, Failure, State, api_options, exit_code, in_words, output_options
+from ._app import Failure, State, api_options, in_words, output_options
 from ._output import note, out_json, out_object, rows
 
 if TYPE_CHECKING:
@@ -142,12 +143,12 @@ def logout(state: State, profile: str) -> None:
 def status(state: State) -> int:
     """Say where each value comes from, and whether the credentials work."""
     problem = ""
-    code: int | None = DONE
+    code: int | None = SUCCESS
     with state.connect(needs_project=False) as client:
         try:
             verdict = probe(client)
         except ArtanisError as error:
-            verdict, problem, code = "no", in_words(str(error)), exit_code(error)
+            verdict, problem, code = "no", in_words(str(error)), exit_code_of(error)
         credentials = client._credentials
     [(kind, project)] = credentials.project.items() or [("project", "")]
     values = {
@@ -166,7 +167,7 @@ def status(state: State) -> int:
     else:
         rows(state.output, ["field", "value", "source"], [(each, list(each.values())) for each in found])
     note(f"Works: {problem or verdict}" if not problem else f"Does not work: {problem}")
-    return code or DONE
+    return code or SUCCESS
 
 
 def masked(key: Secret | None) -> str:

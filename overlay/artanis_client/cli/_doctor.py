@@ -28,8 +28,9 @@ from .._errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from .._exit_codes import NEGATIVE, SUCCESS
 from .._http import USER_AGENT
-from ._app import DONE, NO, State, api_options, in_words
+from ._app import State, api_options, in_words
 from ._auth import probe
 from ._output import escape, out, out_json, style
 
@@ -70,7 +71,7 @@ def doctor(state: State) -> int:
     is_well = all(check.status != "failed" for check in checks)
     if state.output == "json":
         out_json({"ok": is_well, "checks": [attrs.asdict(check) for check in checks]})
-    return DONE if is_well else NO
+    return SUCCESS if is_well else NEGATIVE
 
 
 def _show(check: Check) -> None:

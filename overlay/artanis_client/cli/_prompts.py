@@ -13,9 +13,10 @@ import click
 from artanis_api.models import PromptHistory
 
 from .._client import Artanis
+from .._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
 from ..prompts._pull import PromptConflictError, diff_versions, prompts_status, pull_prompts
 from ..prompts._pull import _version as version_of
-from ._app import DONE, NO, NOT_FOUND, Failure, State, api_options, in_words
+from ._app import Failure, State, api_options, in_words
 from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, out_object, rows, style
 
 _STEP = click.argument("step")
@@ -115,7 +116,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
             out(style(escape(changed), DIFF_COLOURS.get(changed[:1])))
     else:
         sys.stdout.write(text)
-    return NO if text else DONE
+    return NEGATIVE if text else SUCCESS
 
 
 @prompts.command()
@@ -132,7 +133,7 @@ def pull(state: State, directory: Path, force: bool) -> None:
         try:
             report = pull_prompts(client, directory, force=force)
         except PromptConflictError as error:
-            raise Failure(in_words(str(error)), NO) from None
+            raise Failure(in_words(str(error)), NEGATIVE) from None
     found = [(what, name) for what, names in attrs.asdict(report).items() for name in names]
     if state.output == "json":
         out_json(attrs.asdict(report))
@@ -161,4 +162,4 @@ def status(state: State, directory: Path) -> int:
         note("Nothing was pulled into this directory yet.")
     elif found.clean:
         note("There is no difference.")
-    return DONE if found.clean else NO
+    return SUCCESS if found.clean else NEGATIVE

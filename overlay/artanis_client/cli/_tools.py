@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ._app import API, DONE, NO, State, api_options, output_options
+from .._exit_codes import API, NEGATIVE, SUCCESS
+from ._app import State, api_options, output_options
 from ._output import note, out, out_json, out_object, rows
 
 
@@ -65,8 +66,8 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
         for text in lines(report):
             out(text)
     if not report.in_step:
-        return NO
-    return API if report.problem else DONE
+        return NEGATIVE
+    return API if report.problem else SUCCESS
 
 
 @click.command()
