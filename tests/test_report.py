@@ -21,14 +21,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artanis_client import Artanis, EvaluationExample, ScorecardRow, examples, scorecard
+from artanis_client import Artanis, EvaluationExample, ScorecardRow, examples, report, scorecard
 from artanis_client._errors import printable
-from artanis_client.report import _report
-from artanis_client.report._report import report_html
+from artanis_client.report import _corrections, report_html
 from artanis_client.sandbox import Sandbox
 from support import unmeasured
 
 NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
+FOLDER = Path(report.__file__).parent
+STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
 text = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
 
 
@@ -63,6 +64,11 @@ def parse(html: str) -> ElementTree.Element:
 
 def words(element: ElementTree.Element) -> str:
     return "".join(element.itertext())
+
+
+def prose(root: ElementTree.Element) -> str:
+    """The text of a page as a browser shows it, with any white space as one space."""
+    return " ".join(words(root).split())
 
 
 def table(root: ElementTree.Element, name: str) -> list[list[str]]:
@@ -256,24 +262,24 @@ def test_frequent_corrections_come_first() -> None:
 
 def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more than fit in memory, frequent ones stay, with a count that is too low by no more than the page says."""
-    monkeypatch.setattr(_report, "_COUNTED", 40)
+    monkeypatch.setattr(_corrections, "MAX_COUNTED", 40)
     held: list[int] = []
 
     def generate() -> Iterator[EvaluationExample]:
         for number in range(2_000):
             yield example("often" if number % 4 == 0 else number)
-            held.append(len(corrections._changes.counts))
+            held.append(len(corrections.changes.counts))
 
-    corrections = _report._Corrections()
-    assert sum(1 for _ in corrections.passing(generate())) == 2_000
-    [[key, count]] = corrections._changes.top(least=2)
-    missed = corrections._changes.missed
+    corrections = _corrections.Corrections()
+    assert sum(1 for _ in corrections.watch(generate())) == 2_000
+    [[key, count]] = corrections.changes.top(at_least=2)
+    missed = corrections.changes.missed
     assert key == ("classify", "$", '"often"', '"yes"')
     assert count <= 500 <= count + missed
     assert missed <= 2_000 / 20
     assert max(held) <= 40
-    html = "".join(corrections.section())
-    assert f"these counts may be too low, by up to {missed}." in html
+    html = page(generate())
+    assert f"these counts may be too low by up to {missed}." in prose(parse(html))
     assert html.count("may be too low") == 1, "there are few paths, and those are counted exactly"
     assert "may be too low" not in page([example()] * 50)
 
@@ -297,7 +303,7 @@ def test_nothing_to_report() -> None:
     """An empty project gives a page that says so, and what it is of."""
     html = page([])
     root = parse(html)
-    assert "There are no spans here" in words(root)
+    assert "There are no spans, so there is nothing to report." in words(root)
     assert not [*root.iter("svg"), *root.iter("table")]
     assert [words(each) for each in root.iter("dd")] == ["chat", "2026-04-08T12:00:00Z"]
 
@@ -305,7 +311,7 @@ def test_nothing_to_report() -> None:
 def test_nothing_reviewed() -> None:
     """Without a review there is no rate and no dot; the page says so in words."""
     root = parse(page([example(approved=None, created_at=NOON + timedelta(weeks=weeks)) for weeks in (0, 1)]))
-    assert "2 spans of 1 step, from the week of 2026-04-06 to that of 2026-04-13. Nobody" in words(root)
+    assert "2 spans of 1 step, from the week of 2026-04-06 to the week of 2026-04-13. None of them" in prose(root)
     assert "No output was corrected." in words(root)
     assert not [*root.iter("circle")]
     assert all("not reviewed" in words(chart) for chart in charts(root))
@@ -315,8 +321,8 @@ def test_nothing_reviewed() -> None:
 def test_everything_reviewed() -> None:
     """Without a backlog there is a sentence in its place; a single week stands in the middle."""
     root = parse(page([example(1, 1), example(1, 2)]))
-    assert "Every span is reviewed." in words(root)
-    assert "accepted 1 as they were: 50.0 % of those reviewed (95 % interval 9.5 to 90.5 %)" in words(root)
+    assert "Every span has been reviewed." in words(root)
+    assert "accepted 1 unchanged: 50.0 % of those reviewed (95 % interval 9.5 to 90.5 %)" in prose(root)
     assert [dot.get("cx") for dot in charts(root)[1].iter("circle")] == ["50.00%"]
 
 
@@ -334,7 +340,8 @@ def test_the_order_of_examples_does_not_matter(project: list[EvaluationExample])
 def test_the_same_page_in_every_process() -> None:
     """Nothing depends on the hash of text, which differs from process to process."""
     code = (
-        "import json, sys; from datetime import datetime; from artanis_client.report._report import *\n"
+        "import json, sys; from datetime import datetime; from artanis_client import EvaluationExample\n"
+        "from artanis_client.report import report_html\n"
         "made = map(EvaluationExample.from_dict, json.load(sys.stdin))\n"
         "print(report_html(made, title='', source={}, generated_at=datetime(2026, 1, 1)))"
     )
@@ -510,7 +517,7 @@ def luminance(colour: str) -> float:
 
 def test_it_can_be_seen() -> None:
     """Text and marks have a contrast of 4.5 or more on paper and in the dark, in colours that are all from one list."""
-    style = _report._STYLE
+    style = STYLE
     themes = [
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block)) for block in re.findall(r":root \{[^}]*--[^}]*\}", style)
     ]
@@ -529,7 +536,7 @@ def test_every_style_is_used(project: list[EvaluationExample]) -> None:
     """There is no rule for what the page does not have, and no class without a rule but for names of columns."""
     root = parse(page([*project, *(example(created_at=NOON + timedelta(weeks=weeks)) for weeks in range(50))]))
     used = {name for element in root.iter() for name in element.get("class", "").split()}
-    styled = set(re.findall(r"\.([a-z]+)\b(?=[^{}]*\{)", _report._STYLE))
+    styled = set(re.findall(r"\.([a-z]+)\b(?=[^{}]*\{)", STYLE))
     assert styled <= used
     assert used - styled <= {"text"}
 
@@ -561,9 +568,58 @@ def test_size_of_10_000_traces() -> None:
 
 
 def test_it_is_pure() -> None:
-    """It computes a page from examples, and neither reads nor sends."""
-    tree = ast.parse(Path(_report.__file__).read_text(encoding="utf-8"))
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
-    assert modules == {"_errors", "_evaluation"}
-    others = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert others <= {"html", "json", "unicodedata"}
+    """It computes a page from examples and reads nothing but its own files."""
+    parts: set[str] = set()
+    others: set[str] = set()
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                parts.add((node.module or "").partition(".")[0])
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                others.add(node.module or "")
+            elif isinstance(node, ast.Import):
+                others |= {alias.name for alias in node.names}
+    assert parts == {"_errors", "evaluation"}
+    assert others <= {
+        *("__future__", "collections", "collections.abc", "datetime", "functools", "importlib.resources", "itertools"),
+        *("attrs", "jinja2", "json", "typing", "unicodedata"),
+    }
+
+
+def test_everything_is_escaped() -> None:
+    """Markup in any value of the page is shown as text, because the template escapes all values but the style sheet."""
+    hostile = "<script>alert(1)</script>"
+    made = [
+        example(
+            {hostile: hostile}, {hostile: f"{hostile}!"}, step_id=hostile, prompt_version_id=version, created_at=day
+        )
+        for version, day in ((f"{hostile}1", NOON), ("v2", NOON + timedelta(weeks=1)))
+        for _ in range(2)
+    ]
+    made.append(example(hostile, None, step_id=hostile, feedback=(hostile,), metadata={hostile: hostile}))
+    html = page(made, title=hostile, source={hostile: hostile}, prompt_names={"v2": hostile})
+    assert "<script" not in html
+    root = parse(html)
+    assert table(root, "versions")[1][:2] == [hostile, hostile]
+    assert table(root, "versions")[0][-1] == f"{hostile}1"
+    assert table(root, "weeks")[1][-1] == hostile
+    assert table(root, "backlog")[0][0] == hostile
+    assert table(root, "places")[0][:2] == [hostile, f'$["{hostile}"]']
+    assert table(root, "changes")[0][2:4] == [f'"{hostile}"', f'"{hostile}!"']
+    assert {words(each) for each in (*root.iter("h1"), *root.iter("h3"), *root.iter("dt"), *root.iter("dd"))} == {
+        *(hostile, "Generated", "2026-04-08T12:00:00Z")
+    }
+    templates = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.j2"))
+    assert re.findall(r"\w+\|safe|autoescape|Markup", templates) == ["style|safe"]
+
+
+def test_without_jinja2() -> None:
+    """Without the extra, the page cannot be made, and the error says how to install it before any example is read."""
+    code = (
+        "import sys; sys.modules['jinja2'] = None; from datetime import datetime\n"
+        "from artanis_client.report import report_html\n"
+        "report_html(iter(lambda: print('read'), 1), title='', source={}, generated_at=datetime(2026, 1, 1))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=unmeasured(), capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("ImportError: the HTML report needs an extra: pip install 'artanis-client[cli]'\n")
+    assert done.stdout == ""

@@ -74,7 +74,7 @@ def report(
 
 
 def _page(client: Artanis, found: Iterable[EvaluationExample], since: str | None, until: str | None) -> str:
-    from ..report._report import report_html
+    from ..report import report_html
 
     credentials = client._credentials
     [project] = client.traces._project(None, None).values()

@@ -1,1 +1,5 @@
-"""The scorecard as one page of HTML."""
+"""The scorecard as one HTML page. Needs Jinja2, which the extra `cli` includes."""
+
+from ._page import report_html
+
+__all__ = ["report_html"]

@@ -1,0 +1,112 @@
+"""The most frequent corrections: where the approved outputs differ from the outputs, and how."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile, zip_longest
+from typing import Any
+
+from ..evaluation._evaluation import EvaluationExample, Outcome, _is_same_json
+
+MAX_COUNTED = 10_000  # different corrections in memory at once
+MAX_SHOWN = 20
+MAX_VALUE = 120  # characters of a path or value
+
+_ABSENT: Any = object()  # stands for a value that only the other of two outputs has
+
+
+class FrequentItems:
+    """Counts the most frequent items in bounded memory (the Misra-Gries algorithm).
+
+    The counts are exact for up to `MAX_COUNTED` different items. With more, each count may be too low by up to
+    `missed`, and no item that is missing occurred more often than that.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counter[tuple[str, ...]]()
+        self.missed = 0
+
+    def add(self, items: Iterable[tuple[str, ...]]) -> None:
+        """Count each of the items once."""
+        self.counts.update(list(items))  # as a list, because `update` adds the values of a mapping
+        if len(self.counts) > MAX_COUNTED:
+            rare = sorted(self.counts.values(), reverse=True)[MAX_COUNTED // 2]
+            self.missed += rare
+            self.counts = Counter({item: count - rare for item, count in self.counts.items() if count > rare})
+
+    def top(self, *, at_least: int) -> list[tuple[tuple[str, ...], int]]:
+        """Return the most frequent items and their counts, the most frequent first."""
+        found = [(item, count) for item, count in self.counts.items() if count >= at_least]
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:MAX_SHOWN]
+
+
+class Corrections:
+    """Counts what reviewers changed: at which paths of the output, and from which value to which."""
+
+    def __init__(self) -> None:
+        self.spans = 0
+        self.paths = FrequentItems()
+        self.changes = FrequentItems()
+
+    def watch(self, examples: Iterable[EvaluationExample]) -> Iterator[EvaluationExample]:
+        """Yield the same examples, counting the corrections among them."""
+        for example in examples:
+            if example.outcome is Outcome.CORRECTED:
+                self.spans += 1
+                changes = [
+                    (example.step_id, path, *_as_text(old, new))
+                    for path, old, new in _differences(example.output, example.approved_output)
+                ]
+                # Not sets: their order, and with it the page, would differ from process to process.
+                self.paths.add(dict.fromkeys(change[:2] for change in changes))
+                self.changes.add(dict.fromkeys(changes))
+            yield example
+
+
+def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path and the two values of every difference, as deep in the JSON as possible."""
+    todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # a recursion would fail at a depth of 1,000
+    while todo:
+        path, old, new = todo.pop()
+        if len(path) > MAX_VALUE:
+            path = f"{path[:MAX_VALUE]}…"
+        if old.__class__ is new.__class__ is dict:
+            todo += [(path + _key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
+        elif old.__class__ is new.__class__ is list:
+            todo += [(f"{path}[*]", *pair) for pair in _paired(old, new)]
+        elif not _is_same_json(old, new):
+            yield path, old, new
+
+
+def _paired(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Pair the elements of two lists; if their lengths differ, without the equal elements at both ends."""
+    start, old_end, new_end = 0, len(old), len(new)
+    if old_end != new_end:
+        while start < min(old_end, new_end) and _is_same_json(old[start], new[start]):
+            start += 1
+        while start < min(old_end, new_end) and _is_same_json(old[old_end - 1], new[new_end - 1]):
+            old_end, new_end = old_end - 1, new_end - 1
+    return zip_longest(old[start:old_end], new[start:new_end], fillvalue=_ABSENT)
+
+
+def _key(key: str) -> str:
+    return f".{key}" if key.isidentifier() else f"[{_json(key)}]"
+
+
+def _as_text(old: Any, new: Any) -> tuple[str, str]:
+    """Return two values as JSON, starting shortly before they differ; an absent one is empty."""
+    texts = ["" if value is _ABSENT else _json(value) for value in (old, new)]
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))) - 20
+    if start > 20 and max(map(len, texts)) > MAX_VALUE:
+        texts = [f"…{text[start:]}" for text in texts]
+    first, second = (text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…" for text in texts)
+    return first, second
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    except RecursionError:
+        return "(nested too deeply to show)"
