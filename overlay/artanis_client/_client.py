@@ -5,23 +5,29 @@ from __future__ import annotations
 import builtins
 import copy
 import inspect
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.prompts import get_prompt, list_prompts
 from artanis_api.api.traces import get_trace, list_traces
 from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
-from artanis_api.types import UNSET, Unset
 
+from ._arguments import check_text
 from ._call import acall, call
-from ._credentials import Credentials, KeyFunction, Secret, load, one_project
-from ._http import DEFAULT_TIMEOUT, AsyncHttp, Http, Timeout
+from ._credentials import Credentials, KeyFunction, load, one_project
+from ._http import AsyncHttp, Http
+from ._httpx import DEFAULT_TIMEOUT, httpx
+from ._periods import filter_by_period
+from ._progress import OnProgress
+from ._secret import Secret
+from ._unset import UNSET, Unset
 
 if TYPE_CHECKING:
-    from .bulk._bulk import AsyncDetails, Progress
+    from .bulk import AsyncDetails
+
+Filter = Callable[[list[Trace]], list[Trace]]
 
 
 class _Api(AuthenticatedClient):
@@ -58,11 +64,14 @@ class _Resource:
         self._api = api
         self._credentials = credentials
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._credentials.org_slug!r} at {self._credentials.base_url}>"
+
     def _project(self, project_slug: str | None, project_id: str | None) -> Mapping[str, str]:
         project = one_project(project_slug, project_id, "in the call") or self._credentials.project
         if not project:
-            where = self._credentials.where_to_add
-            raise ValueError(f"No project. Pass project_slug or project_id, here or to the client, or {where}.")
+            advice = self._credentials.project_advice
+            raise ValueError(f"No project. Pass project_slug or project_id, here or to the client, or {advice}.")
         return project
 
 
@@ -70,18 +79,27 @@ class Prompts(_Resource):
     """The prompts of a project (https://docs.artanis.ai/rest-api/prompts)."""
 
     def list(self, *, project_slug: str | None = None, project_id: str | None = None) -> list[Prompt]:
-        """The active version of every prompt, one per pipeline step.
+        """Return the active version of every prompt, one per pipeline step.
+
+        Args:
+            project_slug, project_id: The project, if not the client's.
 
         Raises:
-            ValueError: No project, here or in the client, or both kinds.
-            ArtanisError: The call failed; `call` says in which ways.
+            ValueError: If neither the call nor the client has a project, or the call has both kinds.
+            ArtanisError: If the call failed; see `call`.
         """
         project = self._project(project_slug, project_id)
         return call(list_prompts.sync_detailed, client=self._api, **project).prompts
 
     def get(self, prompt_id: str) -> PromptHistory:
-        """One prompt with every version of it, oldest first. Raises as `list` does; `NotFoundError` without one."""
-        return call(get_prompt.sync_detailed, _id(prompt_id), client=self._api)
+        """Return one prompt with every version of it, oldest first.
+
+        Raises:
+            NotFoundError: If it does not exist.
+            ValueError, TypeError: If it cannot be an id.
+            ArtanisError: If the call failed in another way; see `call`.
+        """
+        return call(get_prompt.sync_detailed, _check_id(prompt_id), client=self._api)
 
 
 class AsyncPrompts(_Resource):
@@ -94,10 +112,24 @@ class AsyncPrompts(_Resource):
 
     async def get(self, prompt_id: str) -> PromptHistory:
         """Like `Prompts.get`."""
-        return await acall(get_prompt.asyncio_detailed, _id(prompt_id), client=self._api)
+        return await acall(get_prompt.asyncio_detailed, _check_id(prompt_id), client=self._api)
 
 
-class Traces(_Resource):
+class _AnyTraces(_Resource):
+    def _selection(
+        self, trace_ids: Iterable[str] | None, project: tuple[str | None, str | None], since: Any, until: Any
+    ) -> builtins.list[str] | tuple[Mapping[str, str], Filter]:
+        """Return the ids that the caller chose, or else the project and the period to list."""
+        if trace_ids is None:
+            return self._project(*project), filter_by_period(since, until)
+        if any(other is not None for other in (*project, since, until)):
+            raise ValueError("trace_ids cannot be combined with project_slug, project_id, since or until.")
+        if isinstance(trace_ids, str):
+            raise TypeError("trace_ids must be an iterable of ids, not a single string.")
+        return [_check_id(trace_id) for trace_id in trace_ids]
+
+
+class Traces(_AnyTraces):
     """The traces of a project, and what reviewers made of them (https://docs.artanis.ai/rest-api/traces)."""
 
     def list(
@@ -108,25 +140,33 @@ class Traces(_Resource):
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
-        """Every trace, newest first, without spans.
+        """Return every trace, newest first, without spans.
 
-        The API has no paging and no filter: all are transferred, and `since` and `until` then choose by `createdAt`.
+        The API has neither paging nor filters, so all traces are transferred. `since` and `until` then filter by
+        `createdAt` on the client.
 
         Args:
-            project_slug, project_id: Another project than the client's.
-            since, until: A datetime, a date, or ISO 8601 text of any precision; UTC unless it says otherwise. A period
-                means its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
+            project_slug, project_id: The project, if not the client's.
+            since, until: A datetime, a date, or ISO 8601 text of any precision; in UTC unless it has an offset. A
+                period means its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
 
         Raises:
-            ValueError: No project, here or in the client, or both kinds; a date that is none.
-            ArtanisError: The call failed; `call` says in which ways.
+            ValueError: If neither the call nor the client has a project, or the call has both kinds, or a date is
+                invalid.
+            ArtanisError: If the call failed; see `call`.
         """
-        project, within = self._project(project_slug, project_id), period(since, until)
-        return within(call(list_traces.sync_detailed, client=self._api, **project).traces)
+        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
+        return select(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
     def get(self, trace_id: str) -> TraceDetail:
-        """One trace with its spans and feedback. Raises as `list` does; `NotFoundError` without one."""
-        return call(get_trace.sync_detailed, _id(trace_id), client=self._api)
+        """Return one trace with its spans and feedback.
+
+        Raises:
+            NotFoundError: If it does not exist.
+            ValueError, TypeError: If it cannot be an id.
+            ArtanisError: If the call failed in another way; see `call`.
+        """
+        return call(get_trace.sync_detailed, _check_id(trace_id), client=self._api)
 
     def iter(
         self,
@@ -138,47 +178,46 @@ class Traces(_Resource):
         trace_ids: Iterable[str] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Generator[TraceDetail]:
-        """Every trace with its spans and feedback, newest first, several requests at a time.
+        """Yield every trace with its spans and feedback, newest first, reading several at once.
 
             for trace in client.traces.iter(since="2026-04"):
                 print(trace.spans)
 
-        The list is fetched once, when the loop begins. The end of the loop, however it comes, ends all that was
-        started for it; a loop over a generator that you keep ends with its `close()`.
+        The traces are listed once, when the loop begins. When the loop ends, for any reason, pending requests are
+        cancelled. If you keep the generator after leaving the loop, close it with `close()`.
 
         Args:
             project_slug, project_id, since, until: As for `list`.
-            trace_ids: These traces, in this order, instead of a project's: nothing is listed.
-            concurrency: Requests in flight at once, each in a thread of its own; no more than the client's
-                `max_connections`. Twice as many traces are held in memory.
-            on_error: "skip" leaves out, with a warning in the log, a trace that is gone since the list was made
-                (`NotFoundError`) or is not what the contract says (`APIResponseValidationError`). Everything else is
-                raised all the same, in the trace's turn: it would happen to each of them.
-            on_progress: A function that is called, by the thread that loops, for each trace before it comes out of
-                the loop or is left out. What it raises ends the loop.
+            trace_ids: Read these traces, in this order, instead of listing a project.
+            concurrency: How many requests may be in flight, each in its own thread; at most the client's
+                `max_connections`. Up to twice as many traces are held in memory.
+            on_error: "skip" skips a trace that was deleted since it was listed (`NotFoundError`) or does not match the
+                contract (`APIResponseValidationError`), and logs a warning. All other errors would occur again for the
+                next trace, so they are raised.
+            on_progress: A function that is called for each trace before it is yielded or skipped, by the thread that
+                runs the loop. If it raises, the loop ends.
 
         Raises:
-            ValueError, TypeError: At once, as `list` does, or for the other arguments.
-            ArtanisError: In the loop: the list or a trace cannot be read; `call` says in which ways.
+            ValueError, TypeError: If an argument is invalid; at once, as in `list`.
+            ArtanisError: In the loop, if listing or reading fails; see `call`.
         """
-        from .bulk._bulk import Order, details
+        from .bulk import Window, details
 
-        order = Order(concurrency, on_error, on_progress)
-        chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)
-        project = self._project(project_slug, project_id) if chosen is None else dict[str, str]()
-        within = period(since, until)
+        window = Window(concurrency, on_error, on_progress)
+        selection = self._selection(trace_ids, (project_slug, project_id), since, until)
 
         def ids() -> builtins.list[str]:
-            if chosen is not None:
-                return chosen
-            return [trace.id for trace in within(call(list_traces.sync_detailed, client=self._api, **project).traces)]
+            if isinstance(selection, builtins.list):
+                return selection
+            project, select = selection
+            return [trace.id for trace in select(call(list_traces.sync_detailed, client=self._api, **project).traces)]
 
-        return details(self._api, ids, order)
+        return details(self._api, ids, window)
 
 
-class AsyncTraces(_Resource):
+class AsyncTraces(_AnyTraces):
     """Like `Traces`, with `await`."""
 
     async def list(
@@ -190,12 +229,12 @@ class AsyncTraces(_Resource):
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
-        project, within = self._project(project_slug, project_id), period(since, until)
-        return within((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
+        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
+        return select((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
     async def get(self, trace_id: str) -> TraceDetail:
         """Like `Traces.get`."""
-        return await acall(get_trace.asyncio_detailed, _id(trace_id), client=self._api)
+        return await acall(get_trace.asyncio_detailed, _check_id(trace_id), client=self._api)
 
     def iter(
         self,
@@ -207,37 +246,36 @@ class AsyncTraces(_Resource):
         trace_ids: Iterable[str] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> AsyncDetails:
-        """Like `Traces.iter`, for `async for`, with tasks in place of threads, and `aclose()`.
+        """Like `Traces.iter`, for `async for`, with tasks instead of threads.
 
-        `on_progress` is a plain function, and called by the task that loops. A cancelled `anext()` loses nothing: the
-        next one goes on. With the extra `fast`, on asyncio, 200 traces and more are read through aiohttp, unless the
-        client has a proxy, a transport, mounts, limits or HTTP/2.
+        `on_progress` is a plain function, called by the task that runs the loop. If `anext()` is cancelled, nothing is
+        lost: the next call continues. If you keep the iterator after leaving the loop, close it with `aclose()`.
         """
-        from .bulk._bulk import AsyncDetails, Order
+        from .bulk import AsyncDetails, Window
 
-        order = Order(concurrency, on_error, on_progress)
-        chosen = None if trace_ids is None else _ids_alone(trace_ids, project_slug, project_id, since, until)
-        project = self._project(project_slug, project_id) if chosen is None else dict[str, str]()
-        within = period(since, until)
+        window = Window(concurrency, on_error, on_progress)
+        selection = self._selection(trace_ids, (project_slug, project_id), since, until)
 
         async def ids() -> builtins.list[str]:
-            if chosen is not None:
-                return chosen
+            if isinstance(selection, builtins.list):
+                return selection
+            project, select = selection
             traces = (await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces
-            return [trace.id for trace in within(traces)]
+            return [trace.id for trace in select(traces)]
 
-        return AsyncDetails(self._api, ids, order)
+        return AsyncDetails(self._api, ids, window)
 
 
 class _Base:
-    """Everything of `Artanis` and `AsyncArtanis` that does not wait."""
+    """What `Artanis` and `AsyncArtanis` have in common: everything that does not wait."""
 
     api: AuthenticatedClient
     """The generated client, for any generated function: `call(get_trace.sync_detailed, "…", client=client.api)`."""
 
     _http_class: type[Any]
+    _is_view = False
 
     def __init__(
         self,
@@ -248,7 +286,7 @@ class _Base:
         project_slug: str | None = None,
         project_id: str | None = None,
         profile: str | None = None,
-        timeout: float | Timeout | None = DEFAULT_TIMEOUT,
+        timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         max_retries: int = 2,
         max_connections: int = 16,
         allow_http: bool = False,
@@ -259,33 +297,37 @@ class _Base:
         if not (key is None or isinstance(key, Secret) or callable(key)):
             kind = type(key).__name__
             del key
-            raise TypeError(f"api_key must be text or a function that returns it, not {kind}.")
-        if self._http_class is Http and inspect.iscoroutinefunction(key):
+            raise TypeError(f"api_key must be a string or a function that returns one, not {kind}.")
+        if isinstance(self, Artanis) and inspect.iscoroutinefunction(key):
             raise TypeError("An async api_key function needs AsyncArtanis.")
         texts = {"org_slug": org_slug, "base_url": base_url, "project_slug": project_slug, "project_id": project_id}
         for name, text in {**texts, "profile": profile}.items():
-            if not isinstance(text, str | None):
-                raise TypeError(f"{name} must be text, not {type(text).__name__}.")
+            check_text(name, text)
         self._credentials = load(api_key=key, texts=texts, profile=profile, allow_http=allow_http)
-        self._http = self._http_class(self._credentials, timeout, max_retries, max_connections, dict(httpx_args or {}))
+        self._http = self._http_class.create(
+            self._credentials,
+            timeout=timeout,
+            max_retries=max_retries,
+            max_connections=max_connections,
+            httpx_args=dict(httpx_args or {}),
+        )
         self._bind()
 
     def _bind(self) -> None:
-        """Make what leads to `_http`: at construction, so that threads never race for it."""
+        """Make everything that refers to `_http` at construction, so that threads never race for it."""
         self.api = _Api(base_url=self._credentials.base_url, token="", raise_on_unexpected_status=True)
 
     def with_options(
-        self, *, timeout: float | Timeout | Unset | None = UNSET, max_retries: int | Unset = UNSET
+        self, *, timeout: float | httpx.Timeout | Unset | None = UNSET, max_retries: int | Unset = UNSET
     ) -> Self:
-        """The same client with another timeout (seconds, per attempt) or number of retries.
+        """Return the same client with another timeout (seconds, per attempt) or number of retries.
 
-        It shares the connections of this one and is closed with it; closing it does nothing.
+        It shares the connections of this client and is closed with it. Closing it does nothing.
         """
         view = copy.copy(self)
-        view._http = self._http.view(
-            self._http.timeout if isinstance(timeout, Unset) else timeout,
-            self._http.max_retries if isinstance(max_retries, Unset) else max_retries,
-        )
+        view._is_view = True
+        given = {"timeout": timeout, "max_retries": max_retries}
+        view._http = self._http.view(**{name: value for name, value in given.items() if value is not UNSET})
         view._bind()
         return view
 
@@ -299,36 +341,38 @@ class _Base:
 
 
 class Artanis(_Base):
-    """A client of the Artanis REST API. Use it as a context manager, or close it; threads may share it.
+    """A client of the Artanis REST API. Use it as a context manager, or close it. Threads may share it.
 
-    What is not given comes from the environment or the configuration file.
+    What you do not pass comes from the environment or the configuration file.
 
         with Artanis() as client:
             for trace in client.traces.list(since="2026-04"):
                 print(client.traces.get(trace.id).spans)
 
     Args:
-        api_key: The key, or a function that returns it, which is asked at the first call and again after a 401.
+        api_key: The key, or a function that returns it. The function is called before the first request, and again
+            after a 401.
         org_slug: The organization to read from.
         base_url: Where the API is, for a self-hosted deployment.
-        project_slug, project_id: The project of list calls that name none; one of them.
-        profile: The profile of the configuration file to use, alone.
-        timeout: Seconds per attempt, an `httpx.Timeout`, or None for no limit. Default: 5 to connect, 60 for the rest.
-        max_retries: How often to repeat what failed in passing; 0 for never.
-        max_connections: Requests in flight at once. Further ones wait their turn, which no timeout limits.
-        allow_http: Whether the key may go to an http:// host that is not this machine.
-        httpx_args: Further arguments of httpx's client: verify, cert, proxy, mounts, transport, http2, limits,
+        project_slug, project_id: The default project of list calls; one of the two.
+        profile: Use only this profile of the configuration file.
+        timeout: Seconds, an `httpx.Timeout`, or None for no timeout. It limits each phase of an attempt: connecting,
+            each write, and each wait for more of the response. Default: 5 to connect, 60 for the rest.
+        max_retries: How often to retry transient failures; 0 for never.
+        max_connections: How many requests may be in flight. Further ones queue, and no timeout limits that.
+        allow_http: Allow an http:// host other than this machine, to which the key is sent unencrypted.
+        httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,
             event_hooks, trust_env, headers.
 
     Raises:
-        CredentialsError: Key, organization, base URL or configuration is missing, malformed or unsafe.
-        TypeError, ValueError: An argument is wrong.
+        CredentialsError: If the key, organization, base URL or configuration is missing, malformed or unsafe.
+        TypeError, ValueError: If an argument is invalid.
     """
 
     prompts: Prompts
-    """`list` and `get` of prompts."""
+    """`list` and `get` prompts."""
     traces: Traces
-    """`list`, `get` and `iter` of traces."""
+    """`list`, `get` and `iter` traces."""
     _http: Http
     _http_class = Http
 
@@ -339,8 +383,9 @@ class Artanis(_Base):
         self.traces = Traces(self.api, self._credentials)
 
     def close(self) -> None:
-        """Close the connections. Calls after this are an ArtanisError; closing again does nothing."""
-        self._http.close()
+        """Close the connections. Later calls raise ArtanisError; closing again does nothing."""
+        if not self._is_view:
+            self._http.connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -353,9 +398,9 @@ class AsyncArtanis(_Base):
     """Like `Artanis`, with `await`; `api_key` may be an async function. Tasks may share it, and event loops in turn."""
 
     prompts: AsyncPrompts
-    """`list` and `get` of prompts."""
+    """`list` and `get` prompts."""
     traces: AsyncTraces
-    """`list`, `get` and `iter` of traces."""
+    """`list`, `get` and `iter` traces."""
     _http: AsyncHttp
     _http_class = AsyncHttp
 
@@ -367,7 +412,8 @@ class AsyncArtanis(_Base):
 
     async def aclose(self) -> None:
         """Like `Artanis.close`."""
-        await self._http.aclose()
+        if not self._is_view:
+            await self._http.connections.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -376,67 +422,19 @@ class AsyncArtanis(_Base):
         await self.aclose()
 
 
-def period(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
-    """What chooses the traces that were created between the start of `since` and the end of `until`."""
-    if since is None and until is None:
-        return lambda traces: traces
-    first = None if since is None else _bounds("since", since)[0]
-    end = None if until is None else _bounds("until", until)[1]
-    if first and end and first >= end:
-        raise ValueError(f"since ({since}) is later than until ({until}).")
-    return lambda traces: [
-        trace for trace in traces if (not first or first <= trace.created_at) and (not end or trace.created_at < end)
-    ]
+def project_of(
+    client: Artanis | AsyncArtanis, project_slug: str | None = None, project_id: str | None = None
+) -> Mapping[str, str]:
+    """Return the project of a call, else the client's, as a keyword argument of the list functions; else ValueError."""
+    return client.prompts._project(project_slug, project_id)
 
 
-def _bounds(name: str, value: date | str) -> tuple[datetime, datetime]:
-    """The start of a period and of the next one; of a moment, itself and the next microsecond."""
-    from dateutil.parser import isoparser
-    from dateutil.relativedelta import relativedelta
-
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = value.isoformat()
-    if isinstance(value, datetime):
-        start, length = value, dict[str, Any](microseconds=1)
-    elif isinstance(value, str):
-        try:
-            start, length = isoparser(sep="T").isoparse(value.replace(" ", "T", 1)), _length(value)
-        except (ValueError, OverflowError):
-            raise ValueError(f"{name} must be ISO 8601, such as 2026-04 or 2026-04-08T09:30Z, not {value!r}.") from None
-    else:
-        raise TypeError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
-    start = start if start.tzinfo else start.replace(tzinfo=UTC)
-    try:
-        return start, start + relativedelta(**length)
-    except (ValueError, OverflowError):  # past the year 9999
-        return start, datetime.max.replace(tzinfo=UTC)
+def credentials_of(client: Artanis | AsyncArtanis) -> Credentials:
+    """Return the credentials of a client, for the optional parts of this package."""
+    return client._credentials
 
 
-def _length(text: str) -> dict[str, Any]:
-    """How long the period is that an ISO 8601 text names, as arguments of relativedelta."""
-    date, _, time = text.replace(" ", "T", 1).partition("T")
-    if time:
-        clock, _, fraction = re.split(r"[Zz+-]", time)[0].replace(",", ".").partition(".")
-        if fraction:
-            return {"microseconds": 10 ** max(0, 6 - len(fraction))}
-        return {{2: "hours", 4: "minutes"}.get(len(clock.replace(":", "")), "seconds"): 1}
-    if re.fullmatch(r"\d{4}", date):
-        return {"years": 1}
-    if re.fullmatch(r"\d{4}-\d{2}", date):
-        return {"months": 1}
-    return {"weeks" if re.fullmatch(r"\d{4}-?W\d{2}", date) else "days": 1}
-
-
-def _ids_alone(trace_ids: Iterable[str], *others: object) -> list[str]:
-    """Ids that the caller chose, beside which there is no project and no period to choose by."""
-    if any(other is not None for other in others):
-        raise ValueError("With trace_ids there is no project_slug, project_id, since or until.")
-    if isinstance(trace_ids, str):
-        raise TypeError("trace_ids must be several ids, not one text.")
-    return [_id(trace_id) for trace_id in trace_ids]
-
-
-def _id(value: str) -> str:
+def _check_id(value: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"An id is text, as a list returns it, not {type(value).__name__}.")
+        raise TypeError(f"An id must be a string, as returned by list(), not {type(value).__name__}.")
     return value

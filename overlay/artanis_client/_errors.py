@@ -1,10 +1,10 @@
-"""The exceptions of the core. A room that has one more puts it below `ArtanisError`.
+"""The exceptions of the core. An optional part that needs one more derives it from `ArtanisError`.
 
 ArtanisError
 ├── CredentialsError               local: something is missing, malformed or unsafe; no request was sent
 ├── APIConnectionError             no usable answer: refused, reset, DNS, TLS, cut off in the middle
 │   └── APITimeoutError
-├── APIResponseValidationError     2xx, but not what openapi.yaml says
+├── APIResponseValidationError     2xx, but the body does not match openapi.yaml
 └── APIStatusError                 any other status
     ├── UnexpectedRedirectError    3xx
     ├── BadRequestError            400
@@ -14,27 +14,28 @@ ArtanisError
     ├── RateLimitError             429
     └── InternalServerError        5xx
 
-All of them can be pickled and copied; they keep their type, text and attributes, but not their cause.
+All of them can be pickled and copied. A copy keeps type, text and attributes, but not the cause.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Mapping
-from datetime import UTC
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ._retry import parse_retry_after
+
+CONFIG_FILE = "configuration file"  # the `field` of a Problem with the file itself
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-vercel-id", "cf-ray")
 
 
 def printable(text: str) -> str:
-    """The first 500 characters of `text`, with everything escaped that could break out of a line of a log."""
+    """Return the first 500 characters of `text`, with control characters escaped: it cannot forge a line of a log."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:500])
 
 
 class ArtanisError(Exception):
-    """Base of everything that the library raises on its own account."""
+    """The base of every exception of this library, except errors in arguments (TypeError, ValueError)."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # BaseException would call the class with `args` alone; the subclasses need keywords.
@@ -47,17 +48,45 @@ def _restore(cls: type[ArtanisError], args: tuple[object, ...], attributes: dict
     return error
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong with the credentials."""
+
+    field: str
+    """The name of the argument, such as `api_key`, or "configuration file"."""
+    source: str
+    """Where the value came from, such as `ARTANIS_API_KEY`; the path of the file; empty if the value is missing."""
+    advice: str
+    """What to do."""
+    reason: str = "is missing"
+    """What is wrong. Never quotes the value."""
+
+    def __str__(self) -> str:
+        subject = f"The {self.field} {self.source}" if self.field == CONFIG_FILE else f"The {self.field}"
+        origin = f" from {self.source}" if self.source and self.field != CONFIG_FILE else ""
+        return f"{subject}{origin} {self.reason}. {self.advice}".strip()
+
+
 class CredentialsError(ArtanisError):
     """The API key, organization, base URL or configuration is missing, malformed or unsafe; no request was sent.
 
-    The text names the field and where its value came from, and never quotes the value.
+    Attributes:
+        problems: What is wrong, as a tuple of `Problem`; empty if a function or setting failed in another way.
     """
+
+    def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, *problems: Problem) -> CredentialsError:
+        """Return the error that reports these problems."""
+        return cls(" ".join(map(str, problems)), problems)
 
 
 class APIConnectionError(ArtanisError):
-    """No usable answer arrived: refused, reset, DNS, TLS, or cut off in the middle.
+    """No usable response arrived: the connection was refused, reset or cut off, or DNS or TLS failed.
 
-    `method` and `url` name the request, `__cause__` is what the operating system or the protocol said.
+    `method` and `url` name the request; `__cause__` is the error of the operating system, if there was one.
     """
 
     def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
@@ -67,19 +96,33 @@ class APIConnectionError(ArtanisError):
 
 
 class APITimeoutError(APIConnectionError):
-    """The answer, or a part of it, took longer than the timeout of the attempt."""
+    """Connecting, sending, or waiting for the next part of the response took longer than `timeout`."""
 
 
 class APIResponseValidationError(ArtanisError):
-    """The request succeeded, but the response is not what `openapi.yaml` says.
+    """The request succeeded, but the response does not match `openapi.yaml`.
 
-    The text says what is wrong and where; `status_code`, `body` (parsed JSON, else text of at most 64 KiB), `method`
-    and `url` describe the response.
+    Attributes:
+        path: Where in the body, such as `prompts[2].content`; empty for the body as a whole.
+        problem: What is wrong there, such as "is missing".
+        status_code: The status, 2xx.
+        body: Parsed JSON, else text, of the first 64 KiB.
+        method, url: The request.
     """
 
     def __init__(
-        self, message: str, *, status_code: int = 200, body: object = None, method: str = "", url: str = ""
+        self,
+        message: str,
+        *,
+        path: str = "",
+        problem: str = "",
+        status_code: int = 200,
+        body: object = None,
+        method: str = "",
+        url: str = "",
     ) -> None:
+        self.path = path
+        self.problem = problem
         self.status_code = status_code
         self.body = body
         self.method = method
@@ -96,7 +139,7 @@ class APIStatusError(ArtanisError):
         body: Parsed JSON, else text, of the first 64 KiB.
         headers: The headers of the response, with lower-case names.
         request_id: The first of `x-request-id`, `x-vercel-id`, `cf-ray`; None without any. Quote it to support.
-        retry_after: Seconds that the server asked to wait; None if it did not ask.
+        retry_after: The seconds that the server asked to wait (`Retry-After`); None if it did not.
         method, url: The request.
     """
 
@@ -118,7 +161,7 @@ class APIStatusError(ArtanisError):
         self.method = method
         self.url = url
         self.request_id = next((self.headers[name] for name in _REQUEST_ID_HEADERS if name in self.headers), None)
-        self.retry_after = _seconds(self.headers.get("retry-after"))
+        self.retry_after = parse_retry_after(self.headers.get("retry-after"))
         text = f"{method} {url}: {status_code} {printable(message)}".strip()
         if self.request_id is not None:
             text += f" (request {printable(self.request_id)})"
@@ -126,63 +169,51 @@ class APIStatusError(ArtanisError):
 
 
 class UnexpectedRedirectError(APIStatusError):
-    """3xx. Redirects are not followed, because the key must not travel to another place."""
+    """3xx. Redirects are not followed, because the API key must not be sent to another host."""
 
 
 class BadRequestError(APIStatusError):
-    """400, documented for a list call without a project (https://docs.artanis.ai/rest-api/overview)."""
+    """400. Documented for a list call without a project (https://docs.artanis.ai/rest-api/overview)."""
 
 
 class AuthenticationError(APIStatusError):
-    """401, the API key is missing or invalid (https://docs.artanis.ai/authentication)."""
+    """401: the API key is missing or invalid (https://docs.artanis.ai/authentication)."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """403, the project or resource belongs to another organization (https://docs.artanis.ai/authentication)."""
+    """403: the project or resource belongs to another organization (https://docs.artanis.ai/authentication)."""
 
 
 class NotFoundError(APIStatusError):
-    """404, there is no such project or resource (https://docs.artanis.ai/rest-api/overview)."""
+    """404: the project or resource does not exist (https://docs.artanis.ai/rest-api/overview)."""
 
 
 class RateLimitError(APIStatusError):
-    """429, too many requests; `retry_after` says how long to wait, when the server said so."""
+    """429: too many requests. `retry_after` is the number of seconds to wait, if the server gave one."""
 
 
 class InternalServerError(APIStatusError):
-    """5xx, of any number: the failure is on the server's side."""
+    """5xx, including numbers that no standard names: the server failed."""
 
 
 _BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {
-    400: (BadRequestError, "Check the parameters; list calls need a project (project_slug or project_id)."),
-    401: (AuthenticationError, "The API key came from {key_source}: check that it is whole and not revoked."),
+    400: (BadRequestError, "Check the parameters. List calls need a project (project_slug or project_id)."),
+    401: (
+        AuthenticationError,
+        "The API key came from {key_source}: check that it was copied completely and has not been revoked.",
+    ),
     403: (
         PermissionDeniedError,
         "The organization {org_slug!r} came from {org_source}: check that the project or resource belongs to it.",
     ),
-    404: (NotFoundError, "Check the id or the project, and that the base URL is that of Artanis."),
-    429: (RateLimitError, "Send fewer requests at a time (max_connections), or try again later."),
+    404: (NotFoundError, "Check the id or project, and that base_url points to Artanis."),
+    429: (RateLimitError, "Try again later, or lower max_connections."),
 }
-_REDIRECT = (UnexpectedRedirectError, "Redirects are not followed: check the base URL.")
-_SERVER = (InternalServerError, "The failure is on the server's side: try again later.")
+_REDIRECT = (UnexpectedRedirectError, "Redirects are not followed. Check base_url.")
+_SERVER = (InternalServerError, "The server failed. Try again later.")
 
 
 def status_error_class(status_code: int) -> tuple[type[APIStatusError], str]:
-    """The class for a status, and the template of its advice."""
+    """Return the class for a status, and the template of its advice."""
     by_hundreds = {3: _REDIRECT, 5: _SERVER}.get(status_code // 100, (APIStatusError, ""))
     return _BY_STATUS.get(status_code, by_hundreds)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """A `Retry-After` header, in seconds or as an HTTP date, as seconds from now; None when it says nothing usable."""
-    if not retry_after:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", retry_after.strip()):
-        return float(retry_after)
-    from email.utils import parsedate_to_datetime
-
-    try:
-        date = parsedate_to_datetime(retry_after)
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

@@ -1,4 +1,4 @@
-"""Files that are there as a whole, whenever this process is killed."""
+"""Writing a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file of mode 0600, so that whoever reads it finds the old one or the new one."""
+def replace_file(path: Path, text: str) -> None:
+    """Write a file of mode 0600. Even if this process is killed, readers find the old file or the new one."""
     descriptor, name = tempfile.mkstemp(prefix=".artanis-", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

@@ -1,1 +1,7 @@
-"""Many traces in one loop: `client.traces.iter`."""
+"""Many traces in one loop: `client.traces.iter`, and the transport on aiohttp."""
+
+from ._tasks import AsyncDetails
+from ._threads import details
+from ._window import Window
+
+__all__ = ["AsyncDetails", "Window", "details"]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from .._client import Artanis
-from .._credentials import Key
+from .._secret import Key
 from .._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
 from .._version import __version__
 from ._output import complain, note
@@ -82,7 +82,7 @@ class State:
         self.key = credentials.key
         if needs_project and not credentials.project:
             client.close()
-            raise Failure(f"No project. Pass --project, or {credentials.where_to_add}.", USAGE)
+            raise Failure(f"No project. Pass --project, or {credentials.project_advice}.", USAGE)
         return client
 
     def redact(self, text: str) -> str:

@@ -15,10 +15,11 @@ from artanis_api.api.prompts import list_prompts
 
 from .._call import call
 from .._client import Artanis
-from .._credentials import _DEFAULTS, Secret, _config_path
+from .._credentials import DEFAULT_BASE_URL, config_path
 from .._errors import ArtanisError, BadRequestError, CredentialsError
 from .._exit_codes import SUCCESS, USAGE, exit_code_of
-from .._files import replace
+from .._files import replace_file
+from .._secret import Secret
 from ._app import Failure, State, api_options, in_words, output_options
 from ._output import note, out_json, out_object, rows
 
@@ -66,7 +67,7 @@ def login(
         return given or str(table.get(field, "")) if table is not None else given or ""
 
     if asks:
-        where = known("base_url", base_url) or _DEFAULTS["base_url"][0]
+        where = known("base_url", base_url) or DEFAULT_BASE_URL
         note(f"Profile {name!r} of {path}, for {where}. Enter takes what is in brackets.")
         key = Secret(click.prompt("API key (not shown)", hide_input=True, err=True))
         org = org or click.prompt("Organization (its slug)", default=known("org_slug", None) or None, err=True)
@@ -178,7 +179,7 @@ def masked(key: Secret | None) -> str:
 
 
 def _place(profile: str) -> tuple[Path, str]:
-    path, _ = _config_path()
+    path, _ = config_path()
     return path, profile.strip() or os.environ.get("ARTANIS_PROFILE", "").strip() or "default"
 
 
@@ -209,7 +210,7 @@ def _write(path: Path, document: TOMLDocument) -> None:
 
     path = path.resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace(path, tomlkit.dumps(document))
+    replace_file(path, tomlkit.dumps(document))
 
 
 @contextmanager

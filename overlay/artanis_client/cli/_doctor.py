@@ -29,7 +29,7 @@ from .._errors import (
     PermissionDeniedError,
 )
 from .._exit_codes import NEGATIVE, SUCCESS
-from .._http import USER_AGENT
+from .._httpx import USER_AGENT
 from ._app import State, api_options, in_words
 from ._auth import probe
 from ._output import escape, out, out_json, style
@@ -121,7 +121,7 @@ def _configuration(client: Artanis) -> Iterator[Check]:
     for project in credentials.project.values():
         yield Check("configuration", "ok", f"project {project} from {sources['project']}")
     if not credentials.project:
-        yield Check("configuration", "warning", "no project", f"Pass --project, or {credentials.where_to_add}.")
+        yield Check("configuration", "warning", "no project", f"Pass --project, or {credentials.project_advice}.")
 
 
 def _reach(client: Artanis) -> Iterator[Check]:
@@ -159,7 +159,7 @@ def _reach(client: Artanis) -> Iterator[Check]:
 
 
 def _tls(client: Artanis, connection: socket.socket, host: str) -> Check:
-    context = client._http._arguments["verify"]
+    context = client._http.connections.settings.of_connections["verify"]
     started = time.perf_counter()
     try:
         with context.wrap_socket(connection, server_hostname=host) as secured:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from ..bulk._bulk import Progress
+    from .._progress import Progress
 
 Row = tuple[dict[str, Any], list[str]]
 """What a program gets, and the cells that people see."""

@@ -1,0 +1,152 @@
+"""The connections of a client: for the current process, and with asyncio or trio for the current event loop.
+
+Nothing of this can be shared between processes or event loops, so each gets its own when it first sends a request.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+import anyio
+
+from . import _clock
+from ._errors import ArtanisError
+from ._httpx import AsyncClient, Client, Settings
+
+WAKE_UP = 1.0  # seconds after which a blocked thread lets Python handle signals
+
+
+class Local(NamedTuple):
+    """What requests in this process, or this event loop, go through."""
+
+    client: Any
+    """The httpx client."""
+    slots: Any
+    """A semaphore: the requests that may be in flight at once."""
+    key_lock: Any
+    """Held while the source of the key is asked."""
+
+
+class _Slots:
+    """A semaphore on a queue in C. An interrupt inside threading.Semaphore would leave it locked for good."""
+
+    def __init__(self, number: int) -> None:
+        self._queue: SimpleQueue[None] = SimpleQueue()
+        for _ in range(number):
+            self._queue.put(None)
+
+    def __enter__(self) -> None:
+        wait_for(self._queue)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._queue.put(None)
+
+
+def wait_for(queue: SimpleQueue[Any]) -> Any:
+    """Return the next item of a queue.
+
+    A signal that arrives just before the thread blocks does not wake it, and Ctrl-C would be lost without a timeout.
+    """
+    while True:
+        try:
+            return queue.get(timeout=WAKE_UP)
+        except Empty:
+            continue
+
+
+class _Shared:
+    """What `Connections` and `AsyncConnections` have in common."""
+
+    def __init__(self, settings: Settings, max_connections: int) -> None:
+        self.settings = settings
+        self.max_connections = max_connections
+        self.is_closed = False
+        self._locals: dict[Any, Local] = {}
+
+    def check_open(self) -> None:
+        """Raise ArtanisError if the client is closed."""
+        if self.is_closed:
+            raise ArtanisError("The client is closed. Create a new one, or keep this one open while you use it.")
+
+
+class Connections(_Shared):
+    """The connections of `Artanis`."""
+
+    def __init__(self, settings: Settings, max_connections: int) -> None:
+        super().__init__(settings, max_connections)
+        self.local()  # at once, so that threads never race for it
+
+    def local(self) -> Local:
+        """Return the connections of this process; after a fork, new ones."""
+        here = os.getpid()
+        if here not in self._locals:
+            # No lock: a thread that does not exist in a forked process could be holding it.
+            made = Local(self.new_client(), _Slots(self.max_connections), threading.Lock())
+            return self._locals.setdefault(here, made)
+        return self._locals[here]
+
+    def new_client(self) -> Client:
+        """Return another httpx client with the same arguments, and its own connections."""
+        return Client(**self.settings.of_connections)
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two attempts."""
+        _clock.sleep(seconds)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self.is_closed = True
+        if local := self._locals.get(os.getpid()):
+            local.client.close()
+
+
+class AsyncConnections(_Shared):
+    """The connections of `AsyncArtanis`."""
+
+    def __init__(self, settings: Settings, max_connections: int) -> None:
+        super().__init__(settings, max_connections)
+        self._unused = [self.new_client()]  # made here, so that wrong arguments fail at once; pop() is atomic
+
+    def local(self) -> Local:
+        """Return the connections of this process and event loop."""
+        here = current_loop()
+        found = self._locals.get(here)
+        if found is not None:
+            return found
+        self._forget_ended_loops()
+        try:
+            client = self._unused.pop()
+        except IndexError:
+            client = self.new_client()
+        made = Local(client, anyio.Semaphore(self.max_connections, fast_acquire=True), anyio.Lock())
+        return self._locals.setdefault(here, made)
+
+    def new_client(self) -> AsyncClient:
+        """Return another httpx client with the same arguments, and its own connections."""
+        return AsyncClient(**self.settings.of_connections)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two attempts."""
+        await _clock.async_sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; those of another one cannot be closed from here."""
+        self.is_closed = True
+        if local := self._locals.get(current_loop()):
+            await local.client.aclose()
+
+    def _forget_ended_loops(self) -> None:
+        for pid, loop in list(self._locals):
+            if loop() is None or getattr(loop(), "is_closed", bool)():  # asyncio's connections keep their loop alive
+                self._locals.pop((pid, loop), None)
+
+
+def current_loop() -> tuple[int, weakref.ref[Any]]:
+    """Return what identifies this process and the event loop that runs."""
+    from anyio.lowlevel import current_token  # takes a millisecond to import, which sync programs need not spend
+
+    return os.getpid(), weakref.ref(current_token().native_token)

@@ -1,0 +1,307 @@
+"""Everything that depends on httpx: its arguments, TLS, cookies, timeouts, failures, and the reading of a body.
+
+This is the only module that imports httpx, so that a successor takes one edit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx as httpx  # for the other modules, too
+from httpx import Request, RequestError, Response, Timeout
+
+from ._arguments import check_seconds
+from ._credentials import Credentials, is_loopback
+from ._errors import CredentialsError, Problem, printable
+from ._version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+
+DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
+MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
+USER_AGENT = f"artanis-client/{__version__} python/{sys.version.split()[0]} httpx/{httpx.__version__}"
+
+_CODINGS = ("gzip", "deflate")
+_TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+_VARIABLES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_TLS_VARIABLES}
+_OWN_ARGUMENTS = {
+    "auth": "the credentials are arguments of the client",
+    "base_url": "it is an argument of the client",
+    "cookies": "cookies are never sent",
+    "follow_redirects": "redirects are never followed",
+    "timeout": "it is an argument of the client",
+}
+
+
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: Response) -> None:
+        pass
+
+
+class _Cookieless:
+    """A session that the server offers in a cookie must not stick to the client. Looking for one takes 20 µs a call."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NoCookies()
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        pass
+
+
+class Client(_Cookieless, httpx.Client):
+    """An httpx client without cookies."""
+
+
+class AsyncClient(_Cookieless, httpx.AsyncClient):
+    """An async httpx client without cookies."""
+
+
+class UnusedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """The transport of a client that sends through other clients. It fails, so that no request leaves unsigned."""
+
+    def handle_request(self, request: Request) -> Response:
+        raise RuntimeError(
+            f"{request.method} {request.url} would bypass artanis-client. Use the methods of the client."
+        )
+
+    async def handle_async_request(self, request: Request) -> Response:
+        return self.handle_request(request)
+
+
+class JSONResponse(Response):
+    """Keeps the JSON that a parser reads from it, so that it can be compared with the contract."""
+
+    def json(self, **arguments: Any) -> Any:
+        self.extensions["artanis_json"] = value = super().json(**arguments)
+        return value
+
+
+class Settings(NamedTuple):
+    """The arguments of httpx's clients, checked."""
+
+    of_requests: dict[str, Any]
+    """For the client that builds requests."""
+    of_connections: dict[str, Any]
+    """For each client that sends them."""
+    owns_connections: bool
+    """Whether the user's arguments leave it to us how many connections there are."""
+
+
+def settings(
+    credentials: Credentials, max_connections: int, httpx_args: Mapping[str, Any], hide_location: Callable[..., Any]
+) -> Settings:
+    """Return the arguments of httpx's clients; `hide_location` becomes the last hook of responses.
+
+    Raises:
+        TypeError: If `httpx_args` has what is an argument of the client.
+        CredentialsError: If httpx cannot use the base URL.
+    """
+    for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
+        raise TypeError(f"httpx_args cannot hold {name!r}: {_OWN_ARGUMENTS[name]}.")
+    try:
+        base_url = httpx.URL(credentials.base_url)
+        origin(base_url)  # decodes the host, which finds what is wrong with it
+    except (httpx.InvalidURL, ValueError) as error:
+        problem = Problem("base_url", credentials.sources["base_url"], "", f"cannot be used: {printable(str(error))}")
+        raise CredentialsError.of(problem) from None
+    arguments = dict(httpx_args)
+    headers = {
+        "user-agent": USER_AGENT,
+        "accept": "application/json",
+        "accept-encoding": ", ".join(_CODINGS),
+        **httpx.Headers(arguments.pop("headers", None)),
+    }
+    of_requests = {"base_url": base_url, "headers": headers, "params": arguments.pop("params", None)}
+    chosen = arguments.get("transport") or arguments.get("mounts") or "limits" in arguments
+    hooks: dict[str, list[Any]] = arguments.get("event_hooks") or {}
+    arguments["event_hooks"] = {**hooks, "response": [*hooks.get("response", []), hide_location]}
+    # Requests wait for one of our slots. In httpx's pool, each one that waits slows down all others.
+    arguments.setdefault("limits", httpx.Limits(max_connections=None, max_keepalive_connections=max_connections))
+    if arguments.get("http2"):
+        for name in ("hpack.hpack", "hpack.table"):
+            logging.getLogger(name).addFilter(_is_no_header)
+    arguments["verify"] = _ssl_context(arguments)
+    if is_loopback(base_url.host):
+        arguments["trust_env"] = False  # a proxy would get the key, and could not reach this machine
+    return Settings(of_requests, arguments, not chosen)
+
+
+def _ssl_context(arguments: dict[str, Any]) -> ssl.SSLContext:
+    """Make the TLS context once for all clients of these arguments; for default ones, once for all of this process."""
+    trust_env = arguments.get("trust_env", True)
+    if not arguments.keys() & {"verify", "cert", "http2"}:
+        return _shared_ssl_context(trust_env, *map(os.environ.get, _TLS_VARIABLES))
+    return ssl_context(arguments.pop("verify", True), arguments.pop("cert", None), trust_env=trust_env)
+
+
+def ssl_context(verify: ssl.SSLContext | str | bool, cert: Any, *, trust_env: bool) -> ssl.SSLContext:
+    """Return a TLS context for `verify` and `cert`, which mean what they mean for httpx."""
+    return httpx.create_ssl_context(verify, cert, trust_env=trust_env)
+
+
+@functools.cache
+def _shared_ssl_context(trust_env: bool, *_variables: str | None) -> ssl.SSLContext:
+    """Reading the CA file takes 20 ms. A user's own certificate must never end up in this context."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+def _is_no_header(record: logging.LogRecord) -> bool:
+    """At DEBUG, hpack logs the value of every header."""
+    return record.levelno > logging.DEBUG
+
+
+@contextlib.contextmanager
+def naming_the_environment() -> Generator[None]:
+    """Turn the errors of httpx's constructor into a CredentialsError that names the environment variables it read."""
+    problem, variables = "", list[str]()
+    try:
+        yield
+    except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
+        variables = [name for name in os.environ if name.upper() in _VARIABLES and os.environ[name]]
+        if not variables:
+            raise
+        problem = (
+            f"{printable(str(error))}. Check the arguments and these environment variables: {', '.join(variables)}"
+        )
+    if problem:
+        raise CredentialsError(f"The HTTP client cannot be set up: {problem}.")
+
+
+def hide_location(response: Response) -> None:
+    """Keep httpx from preparing to follow a redirect, which fails if the location is not a URL."""
+    if response.has_redirect_location:
+        response.extensions["artanis_location"] = response.headers.pop("location")
+
+
+async def hide_location_async(response: Response) -> None:
+    """Like `hide_location`."""
+    hide_location(response)
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port."""
+    return url.scheme, url.host, url.port
+
+
+def is_repeatable(request: Request) -> bool:
+    """Return whether the body is in memory, rather than a stream that the first attempt used up."""
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+def check_timeout(timeout: Any) -> Timeout:
+    """Return a timeout of httpx without a limit for the pool, whose part our slots play."""
+    phases = ("connect", "read", "write")
+    seconds = {phase: getattr(timeout, phase) if isinstance(timeout, Timeout) else timeout for phase in phases}
+    for value in seconds.values():
+        if value is not None:
+            check_seconds("timeout", value)
+    return Timeout(**seconds, pool=None)
+
+
+def is_of_http_stack(error: Exception) -> bool:
+    """Return whether httpx raised it, or httpcore: a late TLS alert and faults in HTTP/2 have no name in httpx."""
+    return isinstance(error, RequestError) or any(
+        frame.f_globals.get("__name__", "").startswith("httpcore.")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def operating_system_error(error: BaseException, outer: BaseException | None) -> OSError | None:
+    """Return what the operating system or TLS said, as a copy without frames: the innermost OSError.
+
+    `outer` is the exception that the caller was already handling, which has nothing to do with it.
+    """
+    found: OSError | None = None
+    seen: set[int] = {id(outer)}
+    todo: list[BaseException | None] = [error]
+    while todo and len(seen) < 100:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        found = current if isinstance(current, OSError) else found
+        group: Any = getattr(current, "exceptions", ())  # one for each address that was tried
+        todo += [*group, current.__context__, current.__cause__]  # httpcore suppresses the contexts that say most
+    return copy.copy(found)
+
+
+def read_body(response: Response) -> None:
+    """Read as much of the body as is of use, and close the response."""
+    body = _Body(response)
+    try:
+        for chunk in response.iter_bytes() if body.is_readable else ():
+            if body.is_full_with(chunk):
+                break
+    except RequestError as error:
+        body.cut_off(error)
+    finally:
+        response.close()
+    body.finish()
+
+
+async def aread_body(response: Response) -> None:
+    """Like `read_body`."""
+    body = _Body(response)
+    try:
+        if body.is_readable:
+            async for chunk in response.aiter_bytes():
+                if body.is_full_with(chunk):
+                    break
+    except RequestError as error:
+        body.cut_off(error)
+    finally:
+        await response.aclose()
+    body.finish()
+
+
+class _Body:
+    """Collects the chunks of a body, up to a limit."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._chunks: list[bytes] = []
+        self._size = 0
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        # Codings that we did not ask for, and layers of them, inflate without limit before the first chunk is seen.
+        self.is_readable = coding in ("", "identity", *_CODINGS)
+        if not self.is_readable:
+            self._report(f"cannot be decoded (content-encoding {coding!r})")
+
+    def is_full_with(self, chunk: bytes) -> bool:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if not self._response.is_success:
+            return self._size >= MAX_ERROR_BODY + 4096  # more, so that a key at the cut is still found and redacted
+        # JSON of this API never compresses to a hundredth; a body that does is meant to fill the memory.
+        packed = "content-encoding" in self._response.headers and 100 * self._response.num_bytes_downloaded
+        if packed and self._size > max(packed, 64 * 1024 * 1024):
+            self._report("inflates to more than a hundred times its size")
+            self._chunks.clear()
+            return True
+        return False
+
+    def cut_off(self, error: RequestError) -> None:
+        """Of an error's body, a part is enough; any other body is needed completely."""
+        if isinstance(error, httpx.DecodingError):
+            self._report(f"cannot be decoded ({error})")
+        elif self._response.is_success:
+            raise error
+
+    def _report(self, problem: str) -> None:
+        if self._response.is_success:
+            self._response.extensions["artanis_problem"] = problem
+
+    def finish(self) -> None:
+        # As httpx's own read() does, which cannot stop early.
+        self._response._content = b"".join(self._chunks)  # pyright: ignore[reportPrivateUsage]

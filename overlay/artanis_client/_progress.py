@@ -1,0 +1,36 @@
+"""How far a bulk read has come."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+
+from ._errors import ArtanisError
+
+
+@attrs.frozen
+class Progress:
+    """How far `client.traces.iter` or an export has come. `on_progress` gets one for each trace."""
+
+    done: int
+    """The number of traces that were read or skipped, including this one."""
+    total: int
+    """The number of traces to read."""
+    skipped: int
+    """The number of traces among `done` that were skipped."""
+    trace_id: str
+    error: ArtanisError | None
+    """Why this trace was skipped; None if it was read."""
+
+
+OnProgress = Callable[[Progress], object]
+
+
+def check_on_progress(on_progress: Any) -> OnProgress | None:
+    """Return `on_progress`; raise TypeError if it is neither None nor a plain function."""
+    if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
+        raise TypeError("on_progress must be a plain function, not async.")
+    return cast("OnProgress | None", on_progress)

@@ -1,0 +1,224 @@
+"""`AsyncTraces.iter`: worker tasks, each on its own connection, read the traces of a window.
+
+The tasks cannot live in a task group that is open while the consumer has its turn: the group's cancel scope would
+catch the consumer's cancellation, and only the task that opened it may close it. So the group is opened by a
+background task, which no task of the consumer owns, and ends when its cancel scope is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import functools
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextvars import copy_context
+from typing import Any, cast
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import current_token
+
+from artanis_api import AuthenticatedClient
+from artanis_api.api.traces import get_trace
+from artanis_api.models import TraceDetail
+
+from .._call import acall
+from .._connections import AsyncConnections, Local
+from .._errors import ArtanisError
+from .._http import AsyncHttp
+from .._httpx import AsyncClient, httpx
+from ._window import Slot, Window
+
+STOP_TIMEOUT = 0.5  # seconds that the end of a loop waits for its workers
+
+
+class AsyncDetails(AsyncIterator[TraceDetail]):
+    """What `AsyncTraces.iter` returns: an async iterator with `aclose()`."""
+
+    def __init__(self, api: AuthenticatedClient, ids: Callable[[], Awaitable[Sequence[str]]], window: Window) -> None:
+        self._api = api
+        self._ids: Callable[[], Awaitable[Sequence[str]]] | None = ids
+        self._window = window
+        self._workers: _WorkerTasks | None = None
+        self._is_waiting = self._is_closed = False
+
+    async def __anext__(self) -> TraceDetail:
+        if self._is_waiting:
+            raise RuntimeError("Another task is already waiting for the next trace of this iterator.")
+        if self._is_closed:
+            raise StopAsyncIteration
+        self._is_waiting = True
+        try:
+            return await self._next()
+        except Exception:  # including the end
+            await self.aclose()
+            raise
+        except BaseException:  # cancelled: the next call continues
+            await self._stop_workers()
+            raise
+        finally:
+            self._is_waiting = False
+
+    async def aclose(self) -> None:
+        """Cancel pending requests, as the end of the loop does. There are no more traces afterwards."""
+        self._is_closed = True
+        await self._stop_workers()
+
+    def __del__(self) -> None:
+        if self._workers is not None:
+            self._workers.cancel()
+
+    async def _stop_workers(self) -> None:
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            await workers.stop()
+
+    async def _next(self) -> TraceDetail:
+        http = cast(AsyncHttp, self._api.get_async_httpx_client())
+        window = self._window
+        if self._ids is not None:
+            window.begin(await self._ids(), http.connections.max_connections)
+            self._ids = None
+        while True:  # needs no checkpoint: after one window, at the latest, there is something to wait for
+            new = window.refill()
+            if not window.slots:
+                raise StopAsyncIteration
+            if self._workers is None:
+                self._workers = _WorkerTasks(self._api, http, window)
+                new = [slot for slot in window.slots if not slot.is_done]
+            self._workers.read(new)
+            while not window.slots[0].is_done:
+                await self._workers.wait()
+            detail = window.take()
+            if detail is not None:
+                return detail
+
+
+class _WorkerTasks:
+    """A background task, and in it a group with a task for each request in flight."""
+
+    def __init__(self, api: AuthenticatedClient, http: AsyncHttp, window: Window) -> None:
+        self._api = api
+        self._http = http
+        self._window = window
+        self._to_read: deque[Slot] = deque()
+        self._changed, self._ended = anyio.Event(), anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._group: TaskGroup | None = None
+        self._connections = [_WorkerConnections(http.connections) for _ in range(window.workers)]
+        self._idle = self._connections.copy()
+        self._worker: Callable[[_WorkerConnections], Coroutine[Any, Any, None]] = self._work
+        native: Any = current_token().native_token
+        if isinstance(native, asyncio.AbstractEventLoop):
+            self._call_soon: Callable[..., object] = native.call_soon_threadsafe
+            self._task: object = native.create_task(self._run())  # kept, because the event loop keeps no task alive
+        else:
+            from trio.lowlevel import enable_ki_protection, spawn_system_task
+
+            # Ctrl-C is for the task of the consumer.
+            self._worker = functools.partial(enable_ki_protection(_WorkerTasks._work), self)
+            self._call_soon = native.run_sync_soon
+            spawn_system_task(self._run, context=copy_context())
+
+    def read(self, slots: list[Slot]) -> None:
+        """Read these traces as soon as a worker is idle."""
+        self._to_read += slots
+        if self._group is not None:
+            for _ in range(min(len(self._to_read), len(self._idle))):
+                self._group.start_soon(self._worker, self._idle.pop())
+
+    async def wait(self) -> None:
+        """Wait until the trace that is due may be done."""
+        self._changed = anyio.Event()
+        if not self._ended.is_set():
+            await self._changed.wait()
+        if self._ended.is_set():
+            raise ArtanisError("The tasks that read traces were cancelled from outside.")
+
+    def cancel(self) -> None:
+        """Cancel pending requests. Safe in another thread, in the garbage collector, and outside any task."""
+        with contextlib.suppress(RuntimeError):  # the event loop has ended, and the tasks with it
+            self._call_soon(self._scope.cancel)
+
+    async def stop(self) -> None:
+        """Cancel pending requests, and wait shortly for the tasks."""
+        self._scope.cancel()
+        with anyio.move_on_after(STOP_TIMEOUT, shield=True):
+            await self._ended.wait()
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as self._group:
+                    self.read([])
+                    await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                for connections in self._connections:
+                    await connections.aclose()
+            self._changed.set()
+            self._ended.set()
+
+    async def _work(self, connections: _WorkerConnections) -> None:
+        api = copy.copy(self._api)
+        api.set_async_httpx_client(self._http.view(connections=connections))
+        while self._to_read:
+            slot = self._to_read.popleft()
+            try:
+                slot.detail = await acall(get_trace.asyncio_detailed, slot.trace_id, client=api)
+            except Exception as error:
+                slot.error = error
+            except BaseException:
+                self._scope.cancel()  # if only this task is cancelled, nothing else would tell the consumer
+                raise
+            if self._window.is_due(slot):
+                self._changed.set()
+        self._idle.append(connections)
+
+
+class _WorkerConnections:
+    """What one worker sends through: its own connection, and the slots and key lock of the client.
+
+    If the user chose the connections by transport, mounts or limits, those are used.
+    """
+
+    def __init__(self, shared: AsyncConnections) -> None:
+        self.settings = shared.settings
+        self.max_connections = shared.max_connections
+        self.check_open = shared.check_open
+        self.pause = shared.pause
+        self._shared = shared
+        self._own = _CancellableClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+
+    def local(self) -> Local:
+        local = self._shared.local()
+        return local if self._own is None else local._replace(client=self._own)
+
+    async def aclose(self) -> None:
+        if self._own is not None:
+            await self._own.aclose()
+
+
+class _CancellableClient(AsyncClient):
+    """A client for one request at a time that closes its connection even if it is cancelled while TLS is set up."""
+
+    _connecting: Any = None
+    _is_connected = False
+
+    async def send(self, request: httpx.Request, **arguments: Any) -> httpx.Response:
+        if not self._is_connected:
+            request.extensions["trace"] = self._note_connection
+        response = await super().send(request, **arguments)
+        self._is_connected = True
+        return response
+
+    async def _note_connection(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith("connect_tcp.complete"):
+            self._connecting = info["return_value"]
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if self._connecting is not None:
+            await self._connecting.aclose()

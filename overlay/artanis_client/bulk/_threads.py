@@ -1,0 +1,163 @@
+"""`Traces.iter`: worker threads, each on its own connection, read the traces of a window.
+
+Each worker has its own connection because httpx's pool looks at all of its connections for every request, and because
+a connection of one worker can be cut off without harm to the others. That is how a loop ends early: a thread that
+waits for an answer does not notice that its socket was closed, only that it was shut down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Any, cast
+
+from artanis_api import AuthenticatedClient
+from artanis_api.api.traces import get_trace
+from artanis_api.models import TraceDetail
+
+from .. import _clock
+from .._call import call
+from .._connections import Connections, wait_for
+from .._errors import ArtanisError
+from .._http import Http
+from .._httpx import Client, httpx
+from ._window import Slot, Window
+
+STOP_TIMEOUT = 0.5  # seconds that the end of a loop waits for its workers
+
+
+def details(
+    api: AuthenticatedClient, ids: Callable[[], Sequence[str]], window: Window
+) -> Generator[TraceDetail, None, None]:
+    """Yield the traces of a window; `ids` lists them."""
+    http = cast(Http, api.get_httpx_client())
+    window.begin(ids(), http.connections.max_connections)
+    workers = _WorkerThreads(api, http, window)
+    try:
+        workers.start()
+        while True:
+            for slot in window.refill():
+                workers.to_read.put(slot)
+            if not window.slots:
+                return
+            while not window.slots[0].is_done:
+                wait_for(workers.finished)
+            detail = window.take()
+            if detail is not None:
+                yield detail
+    finally:
+        workers.stop()
+
+
+class _WorkerThreads:
+    """The worker threads of one loop. They are daemons, so that a pending request does not delay the exit."""
+
+    def __init__(self, api: AuthenticatedClient, http: Http, window: Window) -> None:
+        # Queues in C: an interrupt inside them leaves nothing locked.
+        self.to_read: SimpleQueue[Slot | None] = SimpleQueue()
+        self.finished: SimpleQueue[None] = SimpleQueue()
+        self._window = window
+        self._stopped = threading.Event()
+        self._connections = [_WorkerConnections(http.connections, self._stopped) for _ in range(window.workers)]
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(self._work, api, http, own), name="artanis", daemon=True)
+            for own in self._connections
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, api: AuthenticatedClient, http: Http, connections: _WorkerConnections) -> None:
+        api = copy.copy(api)
+        api.set_httpx_client(http.view(connections=connections))
+        try:
+            while (slot := self.to_read.get()) is not None:
+                try:
+                    slot.detail = call(get_trace.sync_detailed, slot.trace_id, client=api)
+                except BaseException as error:
+                    slot.error = error
+                if self._window.is_due(slot):
+                    self.finished.put(None)
+        finally:
+            connections.close()
+
+    def stop(self) -> None:
+        """Make queued requests fail, cut off pending ones, and wait shortly for the threads."""
+        self._stopped.set()
+        for connections in self._connections:
+            connections.cut_off()
+            self.to_read.put(None)
+        end = _clock.monotonic() + STOP_TIMEOUT
+        for thread in self._threads:
+            # A generator may be collected in any thread, or while the interpreter is ending and has stopped daemons.
+            if thread is not threading.current_thread() and thread.ident and not sys.is_finalizing():
+                thread.join(max(0.0, end - _clock.monotonic()))
+
+
+class _WorkerConnections:
+    """What one worker sends through: its own connection, and the slots and key lock of the client.
+
+    If the user chose the connections by transport, mounts or limits, those are used; then a thread that waits for an
+    answer when the loop ends is left waiting for it.
+    """
+
+    def __init__(self, shared: Connections, stopped: threading.Event) -> None:
+        self.settings = shared.settings
+        self.max_connections = shared.max_connections
+        self._shared = shared
+        self._stopped = stopped
+        self._own = _InterruptibleClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        local = shared.local()
+        self._local = local if self._own is None else local._replace(client=self._own)
+
+    def local(self) -> Any:
+        return self._local
+
+    def check_open(self) -> None:
+        self._shared.check_open()
+        if self._stopped.is_set():
+            raise ArtanisError("traces.iter() was closed.")
+
+    def pause(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+    def cut_off(self) -> None:
+        """Make a pending request fail."""
+        if self._own is not None:
+            self._own.cut_off()
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
+
+
+class _InterruptibleClient(Client):
+    """A client for one request at a time, which another thread can cut off."""
+
+    _socket: socket.socket | None = None
+    _is_cut_off = False
+
+    def send(self, request: httpx.Request, **arguments: Any) -> httpx.Response:
+        request.extensions["trace"] = self._note_socket
+        return super().send(request, **arguments)
+
+    def _note_socket(self, _event: str, info: dict[str, Any]) -> None:
+        stream: Any = info.get("return_value")
+        if hasattr(stream, "get_extra_info"):  # a new connection, or TLS over it
+            self._socket = stream.get_extra_info("socket")
+            if self._is_cut_off:
+                self.cut_off()
+
+    def cut_off(self) -> None:
+        self._is_cut_off = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                # Not the method of an SSLSocket, which would change it under the thread that uses it.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
