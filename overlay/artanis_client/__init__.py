@@ -24,10 +24,12 @@ from ._errors import (
     RateLimitError,
     UnexpectedRedirectError,
 )
+from ._progress import Progress
+from ._unset import UNSET
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .bulk._bulk import Progress
+    from .bulk._aiohttp import AiohttpTransport
     from .evaluation._evaluation import (
         EvaluationExample,
         Outcome,
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
         scorecard,
     )
     from .evaluation._export import ExportReport, Skipped, aexport, export
-    from .prompts._cache import AsyncPromptCache, PromptCache
-    from .prompts._pull import (
+    from .prompts import (
+        AsyncPromptCache,
+        PromptCache,
         PromptConflictError,
         PromptsStatus,
         PullReport,
@@ -52,10 +55,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "UNSET",
     "APIConnectionError",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AiohttpTransport",
     "Artanis",
     "ArtanisError",
     "AsyncArtanis",
@@ -96,42 +101,42 @@ __all__ = [
     "scorecard",
 ]
 
-# Names of optional rooms, and where they are. A room is loaded when one of its names is first asked for, because most
-# programs need few of them and all have to start.
-_ROOMS = {
-    "AsyncPromptCache": "prompts._cache",
+# The names of optional parts, and their modules. A module is imported when one of its names is first used, because most
+# programs need few of them, and all of them have to start.
+_OPTIONAL = {
+    "AiohttpTransport": "bulk._aiohttp",
+    "AsyncPromptCache": "prompts",
     "EvaluationExample": "evaluation._evaluation",
     "ExportReport": "evaluation._export",
     "Outcome": "evaluation._evaluation",
-    "Progress": "bulk._bulk",
-    "PromptCache": "prompts._cache",
-    "PromptConflictError": "prompts._pull",
-    "PromptsStatus": "prompts._pull",
-    "PullReport": "prompts._pull",
+    "PromptCache": "prompts",
+    "PromptConflictError": "prompts",
+    "PromptsStatus": "prompts",
+    "PullReport": "prompts",
     "Scorecard": "evaluation._evaluation",
     "ScorecardRow": "evaluation._evaluation",
     "ScorecardWeek": "evaluation._evaluation",
     "Skipped": "evaluation._export",
     "aexport": "evaluation._export",
-    "aprompts_status": "prompts._pull",
-    "apull_prompts": "prompts._pull",
-    "diff_versions": "prompts._pull",
+    "aprompts_status": "prompts",
+    "apull_prompts": "prompts",
+    "diff_versions": "prompts",
     "examples": "evaluation._evaluation",
     "export": "evaluation._export",
     "outcome": "evaluation._evaluation",
-    "prompts_status": "prompts._pull",
-    "pull_prompts": "prompts._pull",
+    "prompts_status": "prompts",
+    "pull_prompts": "prompts",
     "scorecard": "evaluation._evaluation",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name
 
     def __getattr__(name: str) -> object:
-        if name not in _ROOMS:
+        if name not in _OPTIONAL:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        value = globals()[name] = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        value = globals()[name] = getattr(import_module(f".{_OPTIONAL[name]}", __name__), name)
         return value
 
 
