@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import gzip
-import importlib.resources
 import json
 import pickle
 import random
@@ -14,7 +13,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,11 +24,10 @@ from artanis_client import (
     ArtanisError,
     AsyncArtanis,
 )
+from artanis_client.contract import load_contract
 
 EXAMPLES = 1250  # of each operation, both ways: 10,000
-CONTRACT: dict[str, Any] = yaml.safe_load(
-    importlib.resources.files("artanis_client").joinpath("openapi.yaml").read_text(encoding="utf-8")
-)
+CONTRACT = load_contract()
 CALLS: dict[str, Any] = {
     "/api/prompts": lambda client: client.prompts.list(),
     "/api/prompts/{promptId}": lambda client: client.prompts.get("p1"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from artanis_client import contract
+from artanis_client import Artanis, contract
 from artanis_client.contract.__main__ import main
+from artanis_client.contract._contract import operations_of
 from artanis_client.sandbox import Sandbox
 from support import KEY, PROMPT, Answer, Request, Server, span, trace, unmeasured
 
@@ -51,6 +53,12 @@ NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
 }
 
 
+def check(credentials: Mapping[str, Any], **options: Any) -> contract.Report:
+    """The report of a client with these credentials."""
+    with Artanis(**credentials) as client:
+        return contract.check(client, **options)
+
+
 def findings(report: contract.Report) -> list[tuple[str, str, int, str, str]]:
     return [
         (operation.operation_id, finding.kind, finding.status, finding.path, finding.seen)
@@ -66,7 +74,7 @@ def verdicts(report: contract.Report) -> dict[str, str]:
 def test_the_clean_sandbox_is_in_step() -> None:
     """Nothing is found, every operation is called, and no more requests are sent than allowed."""
     with Sandbox() as sandbox:
-        report = contract.check(**sandbox.credentials)
+        report = check(sandbox.credentials)
         assert report.requests == sandbox.request_count <= 50
     assert report.in_step
     assert findings(report) == []
@@ -78,7 +86,7 @@ def test_the_clean_sandbox_is_in_step() -> None:
 def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
     """What the sandbox does differently is reported, and nothing else is."""
     with Sandbox(drift=[kind]) as sandbox:
-        report = contract.check(**sandbox.credentials)
+        report = check(sandbox.credentials)
     assert sorted(findings(report)) == sorted(NAMED[kind])
     assert report.in_step is (kind in ("knowledge-docs-renamed", "no-knowledge-docs"))
     if kind == "operation-gone":
@@ -95,16 +103,16 @@ def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
 def test_ids_are_found_under_another_key() -> None:
     """A renamed list does not keep its details from being checked."""
     with Sandbox(drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
-        report = contract.check(**sandbox.credentials)
+        report = check(sandbox.credentials)
     assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
 
 
 def test_what_is_provisional_is_settled() -> None:
     """It is said whether the knowledge docs exist and what they return, and neither answer makes the check fail."""
     with Sandbox() as sandbox:
-        there = contract.check(**sandbox.credentials)
+        there = check(sandbox.credentials)
     with Sandbox(drift=["no-knowledge-docs"]) as sandbox:
-        gone = contract.check(**sandbox.credentials)
+        gone = check(sandbox.credentials)
     [docs] = [each for each in there.operations if each.operation_id == "listKnowledgeDocs"]
     assert docs.provisional
     assert docs.returned["$.knowledgeDocs[*].title"] == "string"
@@ -156,7 +164,7 @@ def test_in_step_is_0(server: Server, command: Callable[..., int], capsys: pytes
     shown = capsys.readouterr().out
     assert "getTrace: ok (1 x 200, 1 x 404)\n" in shown
     assert "listKnowledgeDocs: does not exist (1 x 400, 1 x 404)\n" in shown
-    assert "getKnowledgeDoc: not checked (no list has shown an id to ask for)\n" in shown
+    assert "getKnowledgeDoc: not checked (no list returned an id)\n" in shown
     assert shown.endswith("In step after 10 requests; not checked: getKnowledgeDoc.\n")
 
 
@@ -167,9 +175,9 @@ def test_drift_is_1(server: Server, command: Callable[..., int], capsys: pytest.
     assert command() == 1
     shown = capsys.readouterr().out
     assert "getTrace: drift (1 x 200, 1 x 404)\n" in shown
-    assert "    undocumented field $.spans[*].tokens: integer (2 times in 1 answer, such as 000)\n" in shown
-    assert "    undocumented field $.reviewedAt: string (1 answer, such as 0 aaaaa)\n" in shown
-    assert "    null $.status: null instead of string (1 answer)\n" in shown
+    assert "    undocumented field $.spans[*].tokens: integer (2 times in 1 response, such as 000)\n" in shown
+    assert "    undocumented field $.reviewedAt: string (1 response, such as 0 aaaaa)\n" in shown
+    assert "    null $.status: null instead of string (1 response)\n" in shown
     assert "Drift after" in shown
     assert not any(value in shown for value in ("123", "456", "April", TRACE_ID))
 
@@ -179,7 +187,7 @@ def test_values_on_request(server: Server, command: Callable[..., int], capsys: 
     server.answers = [api(getTrace=Answer(200, trace(spans=[], feedback=[], echo=[KEY, "8 April"])))]
     assert command("--show-values") == 1
     shown = capsys.readouterr().out
-    assert f'(1 answer, such as ["****", "8 April"], at /api/traces/{TRACE_ID})' in shown
+    assert f'(1 response, such as ["****", "8 April"], at /api/traces/{TRACE_ID})' in shown
     assert KEY not in shown
 
 
@@ -230,7 +238,7 @@ def test_json(server: Server, command: Callable[..., int], capsys: pytest.Captur
     ("arguments", "advice"),
     [
         (["--max-requests", "0"], "max_requests must be at least 1"),
-        (["--project-slug", "x", "--project-id", "y"], "give one of them"),
+        (["--project-slug", "x", "--project-id", "y"], "not both"),
     ],
 )
 def test_wrong_usage_is_2(
@@ -257,7 +265,7 @@ def test_an_unknown_project_is_2(
     not_found = Answer(404, {"error": "Not found"})
     server.answers = [api(listPrompts=not_found, listTraces=not_found)]
     assert command() == 2
-    assert "check the project" in capsys.readouterr().err
+    assert "Check the project" in capsys.readouterr().err
 
 
 def test_no_key_is_3(
@@ -332,7 +340,7 @@ def test_a_small_budget_goes_to_what_matters(
     assert command("--max-requests", "4") == 0
     shown = capsys.readouterr().out
     assert "getPrompt: ok (1 x 200)\n" in shown
-    assert "getTrace: not checked (no requests were left)\n" in shown
+    assert "getTrace: not checked (the request limit was reached)\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -352,7 +360,7 @@ def test_a_small_budget_goes_to_what_matters(
 def test_responses_that_are_odd_as_a_whole(server: Server, answer: Answer, kind: str) -> None:
     """Nothing that a server can send ends the check with anything but a finding."""
     server.answers = [api(getTrace=answer)]
-    report = contract.check(**server.credentials)
+    report = check(server.credentials)
     assert [found[1] for found in findings(report) if found[0] == "getTrace"] == ([kind] if kind else [])
 
 
@@ -362,7 +370,7 @@ def test_the_form_of_a_page(server: Server, command: Callable[..., int], capsys:
         api(getTrace=Answer(200, b"<title>Please log in to go on</title>", {"content-type": "text/html"}))
     ]
     assert command() == 1
-    assert "content type: text/html instead of application/json (1 answer, such as text of 37 characters)" in (
+    assert "content type: text/html instead of application/json (1 response, such as text of 37 characters)" in (
         capsys.readouterr().out
     )
 
@@ -370,7 +378,7 @@ def test_the_form_of_a_page(server: Server, command: Callable[..., int], capsys:
 def test_a_list_of_nothing(server: Server) -> None:
     """An empty project is in step, and what could not be asked for is said to be so."""
     server.answers = [api(listPrompts=Answer(200, {"prompts": []}), listTraces=Answer(200, {"traces": []}))]
-    report = contract.check(**server.credentials)
+    report = check(server.credentials)
     assert report.in_step
     assert verdicts(report)["getTrace"] == "not checked"
 
@@ -379,14 +387,14 @@ def test_a_trace_deleted_meanwhile(server: Server) -> None:
     """A 404 beside successes is somebody's deletion, not drift."""
     gone = trace(id="gone")
     server.answers = [api(listTraces=Answer(200, {"traces": [trace(), gone]}))]
-    assert contract.check(**server.credentials).in_step
+    assert check(server.credentials).in_step
 
 
 def test_ids_that_could_lead_elsewhere_are_not_followed(server: Server) -> None:
     """An id from the server is put into a path only when it can be nothing but an id."""
     bad = [trace(id=id_) for id_ in ("../x", "a/b", "", "a?b")]
     server.answers = [api(listTraces=Answer(200, {"traces": [*bad, {"id": 7}, 7, trace()]}))]
-    contract.check(**server.credentials)
+    check(server.credentials)
     asked = [request.path for request in server.requests if request.path.startswith("/api/traces/")]
     assert len(asked) == 2
 
@@ -394,7 +402,7 @@ def test_ids_that_could_lead_elsewhere_are_not_followed(server: Server) -> None:
 def test_only_reads(server: Server) -> None:
     """Nothing but GET goes out."""
     server.answers = [api()]
-    contract.check(**server.credentials)
+    check(server.credentials)
     assert {request.method for request in server.requests} == {"GET"}
 
 
@@ -425,8 +433,6 @@ def test_a_reader_that_has_seen_enough() -> None:
 def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """What to install is said in one line, and the exit status is not that of drift."""
     monkeypatch.setitem(sys.modules, "yaml", None)
-    monkeypatch.delitem(sys.modules, "artanis_client.contract._check", raising=False)
-    monkeypatch.delattr(contract, "_check", raising=False)
     assert command() == 2
     assert "pip install 'artanis-client[contract]'" in capsys.readouterr().err
     with pytest.raises(AttributeError):
@@ -438,9 +444,79 @@ def test_interrupted_is_130(
 ) -> None:
     """Ctrl-C ends the check quietly."""
 
-    def interrupt(**_: Any) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("artanis_client.contract._check.check", interrupt)
+    monkeypatch.setattr("artanis_client.contract.__main__.check", interrupt)
     assert command() == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_type_hints() -> None:
+    """Type hints of everything public can be read at run time."""
+    for name in contract.__all__:
+        assert typing.get_type_hints(getattr(contract, name))
+
+
+def test_the_client_is_used_as_it_is(server: Server) -> None:
+    """Its hooks see every request that the report counts, and it stays open."""
+    server.answers = [api()]
+    seen: list[Any] = []
+    with Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [seen.append]}}) as client:
+        report = contract.check(client)
+        assert report.requests == len(seen) == len(server.requests)
+        assert client.prompts.list()
+
+
+def test_a_renewed_key_counts(server: Server) -> None:
+    """A request that is sent again with another key is counted twice, and neither key is in the report."""
+    docs = Answer(200, {"knowledgeDocs": [{"id": "one", "keys": ["first-secret", "other-secret"]}]})
+    server.answers = [Answer(401, {"error": "expired"}), api(listKnowledgeDocs=docs)]
+    keys = iter(["first-secret", "other-secret"])
+    with Artanis(**{**server.credentials, "api_key": lambda: next(keys)}) as client:
+        report = contract.check(client, show_values=True)
+    assert report.requests == len(server.requests)
+    assert report.in_step
+    assert "other-secret" not in repr(report)
+
+
+def test_an_escaped_key(server: Server) -> None:
+    """A key that the server has written with escapes of JSON is removed, too."""
+    body = json.dumps({**trace(), "spans": [], "feedback": [], "echo": "KEY"})
+    escaped = "".join(f"\\u{ord(char):04x}" for char in KEY)
+    server.answers = [api(getTrace=Answer(200, body.replace("KEY", escaped).encode()))]
+    report = check(server.credentials, show_values=True)
+    assert [(found.path, found.sample) for each in report.operations for found in each.findings] == [
+        ("$.echo", '"****"')
+    ]
+
+
+def test_deep_values(server: Server) -> None:
+    """Free-form values may be nested as deeply as JSON can be read."""
+    value: Any = "deep"
+    for _ in range(400):
+        value = [value]
+    server.answers = [api(getTrace=Answer(200, trace(spans=[span(input=value)], feedback=[])))]
+    assert findings(check(server.credentials)) == []
+
+
+def test_operations_that_are_not_called() -> None:
+    """What would write, or needs a value that the check does not have, is reported with the reason."""
+    documented = {"operationId": "op", "responses": {"200": {"description": "OK"}}}
+    needed = {"name": "query", "in": "query", "required": True}
+    document = {
+        "paths": {
+            "/a": {"get": documented, "post": documented, "summary": "A"},
+            "/b": {"get": {**documented, "parameters": [{"$ref": "#/components/parameters/Query"}]}},
+            "/c": {"get": documented, "parameters": [needed]},
+            "/c/{c}/d/{d}": {"get": documented},
+        },
+        "components": {"parameters": {"Query": needed}},
+    }
+    assert [(each.method, each.path, each.obstacle) for each in operations_of(document)] == [
+        ("GET", "/a", ""),
+        ("POST", "/a", "it is not read-only"),
+        ("GET", "/b", "the check has no value for query"),
+        ("GET", "/c", "the check has no value for query"),
+        ("GET", "/c/{c}/d/{d}", "the check has no value for /c/{c}/d/{d}"),
+    ]

@@ -8,13 +8,12 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 import artanis_api
 import artanis_client
+from artanis_client.contract import contract_text, load_contract
 from support import unmeasured
 
 CORE = ["_clock", "_credentials", "_errors", "_http", "_call", "_client", "_version"]
@@ -154,16 +153,10 @@ def test_importing_needs_no_extra() -> None:
     assert not set(loaded) & {"tenacity", "dateutil", "starlette", "uvicorn", "pytest", "yaml", "tomllib"}
 
 
-def contract() -> dict[str, Any]:
-    text = importlib.resources.files("artanis_client").joinpath("openapi.yaml").read_text(encoding="utf-8")
-    document: dict[str, Any] = yaml.safe_load(text)
-    return document
-
-
 def test_every_operation_is_reachable() -> None:
     """Each operation of the contract has a method of a resource, or is listed here as direct-only."""
     source = (PACKAGE / "_client.py").read_text(encoding="utf-8")
-    for methods in contract()["paths"].values():
+    for methods in load_contract()["paths"].values():
         for operation in methods.values():
             name = operation["operationId"]
             snake = "".join(f"_{char.lower()}" if char.isupper() else char for char in name)
@@ -172,8 +165,13 @@ def test_every_operation_is_reachable() -> None:
 
 
 def test_the_contract_is_in_the_package() -> None:
-    """`openapi.yaml` can be read with importlib.resources, and says what the client sends."""
-    schemes = contract()["components"]["securitySchemes"]
+    """An installed package has `openapi.yaml`, a checkout reads it from its root; it says what the client sends."""
+    packaged = importlib.resources.files("artanis_client") / "openapi.yaml"
+    in_repository = PACKAGE.parents[1] / "openapi.yaml"
+    is_checkout = PACKAGE.parent.name == "overlay"
+    assert packaged.is_file() is not is_checkout
+    assert contract_text() == (in_repository if is_checkout else packaged).read_text(encoding="utf-8")
+    schemes = load_contract()["components"]["securitySchemes"]
     assert {scheme["name"] for scheme in schemes.values()} == {"x-api-key", "x-org-slug"}
 
 

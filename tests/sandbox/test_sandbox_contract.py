@@ -1,8 +1,6 @@
 """The sandbox against the contract, and the contract's examples against the generated models."""
 
-import importlib.resources
 import json
-import pathlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -10,18 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 from artanis_api import models
+from artanis_client.contract import load_contract
 from artanis_client.sandbox import DRIFTS, Sandbox
-
-
-def load_contract() -> Any:
-    """The contract as it was installed, or else as it lies in the repository."""
-    installed = importlib.resources.files("artanis_client") / "openapi.yaml"
-    in_repository = pathlib.Path(__file__).parents[2] / "openapi.yaml"
-    return yaml.safe_load((installed if installed.is_file() else in_repository).read_text("utf-8"))
 
 
 def closed(node: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from .._exit_codes import API, NEGATIVE, SUCCESS
 from ._app import State, api_options, output_options
 from ._output import note, out, out_json, out_object, rows
 
@@ -55,19 +54,17 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
     import attrs
 
     from ..contract import check
-    from ..contract.__main__ import lines
 
-    report = check(max_requests=max_requests, show_values=show_values, **state.connection)
+    with state.connect() as client:
+        report = check(client, max_requests=max_requests, show_values=show_values)
     if state.output == "json":
         out_json(attrs.asdict(report))
     elif state.output:
         rows(state.output, [], ((attrs.asdict(operation), []) for operation in report.operations))
     else:
-        for text in lines(report):
+        for text in report.lines():
             out(text)
-    if not report.in_step:
-        return NEGATIVE
-    return API if report.problem else SUCCESS
+    return report.exit_code
 
 
 @click.command()

@@ -1,26 +1,11 @@
-"""Does the live API still do what `openapi.yaml` says? `python -m artanis_client.contract`, or `check()`.
+"""Check whether the live API does what `openapi.yaml` says: `check(client)`, or `python -m artanis_client.contract`.
 
-Needs the extra `contract`. Every operation of the contract is called, read-only; ids are followed from lists to
-details; each answer is compared with the contract of this version of the package: status, content type, schema.
+The check needs the extra `contract`. It calls every operation of the contract that only reads, follows ids from lists
+to details, and compares each response with the contract of this version of the package: status, content type, schema.
 """
 
-from typing import TYPE_CHECKING
+from ._check import check
+from ._contract import contract_text, load_contract
+from ._report import Finding, OperationReport, Report
 
-if TYPE_CHECKING:
-    from ._check import Finding, OperationReport, Report, check
-
-__all__ = ["Finding", "OperationReport", "Report", "check"]
-
-if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name
-
-    def __getattr__(name: str) -> object:
-        # Not at the top: the program says in its own words, and with its own exit status, that the extra is missing.
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            from . import _check
-        except ImportError as error:
-            raise ImportError(
-                f"the contract check needs an extra ({error}): pip install 'artanis-client[contract]'"
-            ) from error
-        return getattr(_check, name)
+__all__ = ["Finding", "OperationReport", "Report", "check", "contract_text", "load_contract"]
