@@ -109,6 +109,9 @@ def settings(
     """
     for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
         raise TypeError(f"httpx_args cannot hold {name!r}: {_OWN_ARGUMENTS[name]}.")
+    transport = httpx_args.get("transport")
+    for name in sorted(httpx_args.keys() & getattr(transport, "own_arguments", set[str]())):
+        raise TypeError(f"httpx_args cannot hold {name!r} beside {type(transport).__name__}: pass it to the transport.")
     try:
         base_url = httpx.URL(credentials.base_url)
         origin(base_url)  # decodes the host, which finds what is wrong with it

@@ -14,11 +14,15 @@ import weakref
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
-import aiohttp
 from sniffio import current_async_library
 
 from .._credentials import is_loopback
 from .._httpx import httpx, ssl_context
+
+try:
+    import aiohttp
+except ImportError as error:
+    raise ImportError("AiohttpTransport needs aiohttp: pip install 'artanis-client[fast]'") from error
 
 MAX_HEADER = 64 * 1024  # bytes; aiohttp's default of 8 KiB is less than what httpx accepts
 
@@ -34,6 +38,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     Raises:
         RuntimeError: In a call under trio, which aiohttp does not support.
     """
+
+    own_arguments = frozenset({"verify", "cert", "proxy", "http2"})
+    """What `httpx_args` cannot hold beside this transport, because httpx would ignore it."""
 
     def __init__(self, *, verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True) -> None:
         self._ssl = ssl_context(verify, cert, trust_env=trust_env)
@@ -68,6 +75,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
+        if current_async_library() != "asyncio":
+            return  # no request was sent
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.close()
