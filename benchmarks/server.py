@@ -41,7 +41,7 @@ class Api(asyncio.Protocol):
 
 async def serve(latency: float, traces: int) -> None:
     project = make_projects(traces=60, seed=0)[0]
-    samples = json.loads(project.lists["traces"])["traces"]
+    samples = json.loads(project.list_body("traces"))["traces"]
     Api.latency = latency
     details = [encode(project.detail("traces", sample["id"]) or {}) for sample in samples]
     Api.details = [

@@ -250,21 +250,21 @@ def test_other_projects(connect: Callable[..., httpx.Client]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda sandbox, _: sandbox.delete_trace("no-id"), "there is no 'no-id' among the traces of the sandbox"),
-        (lambda sandbox, _: sandbox.review("no-id"), "there is no 'no-id' among the traces of the sandbox"),
-        (lambda sandbox, _: sandbox.add_version("no-id", ""), "there is no 'no-id' among the prompts of the sandbox"),
-        (lambda sandbox, _: sandbox.remove_prompt("no-id"), "there is no 'no-id' among the prompts of the sandbox"),
+        (lambda sandbox, _: sandbox.delete_trace("no-id"), "the sandbox has no 'no-id' among its traces"),
+        (lambda sandbox, _: sandbox.review("no-id"), "the sandbox has no 'no-id' among its traces"),
+        (lambda sandbox, _: sandbox.add_version("no-id", ""), "the sandbox has no 'no-id' among its prompts"),
+        (lambda sandbox, _: sandbox.remove_prompt("no-id"), "the sandbox has no 'no-id' among its prompts"),
         (
             lambda sandbox, _: sandbox.activate_version("no-id", "no-id"),
-            "there is no 'no-id' among the prompts of the sandbox",
+            "the sandbox has no 'no-id' among its prompts",
         ),
         (
             lambda sandbox, api: sandbox.activate_version(api.listed("prompts")[0]["id"], "no-id"),
-            "there is no version 'no-id' of the prompt",
+            "the prompt has no version 'no-id'",
         ),
         (
             lambda sandbox, api: sandbox.review(api.listed("traces")[0]["id"], step="no-step"),
-            "there is no step 'no-step' in the trace, only handle, classify, retrieve, answer, tone",
+            "the trace has no step 'no-step', only handle, classify, retrieve, answer, tone",
         ),
     ],
 )

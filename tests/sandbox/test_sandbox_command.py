@@ -16,6 +16,7 @@ import pytest
 from artanis_client.sandbox import DRIFTS
 
 COMMAND = ("-m", "artanis_client.sandbox")
+NEEDS_EXTRA = "the sandbox needs an extra: pip install 'artanis-client[sandbox]'"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a signal ends the process without its say")
@@ -52,16 +53,17 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--latency", "-1"), "error: latency must be from 0 to 3600, not -1.0"),
-        (("--fault-rate", "1.5"), "error: fault_rate must be from 0 to 1, not 1.5"),
-        (("--drift", "nonsense", "--drift", "null"), "error: no such drift: nonsense; there are undocumented-field, "),
+        (("--latency", "-1"), "latency must be from 0 to 3600, not -1.0"),
+        (("--fault-rate", "1.5"), "fault_rate must be from 0 to 1, not 1.5"),
+        (("--drift", "nonsense", "--drift", "null"), "Unknown drift: nonsense. Choose from undocumented-field, "),
     ],
 )
 def test_bad_arguments(arguments: tuple[str, str], message: str, run_python: Callable[..., Any]) -> None:
-    """A bad argument is refused as argparse does it, with the bounds."""
+    """A bad argument is one line on stderr that has the bounds or the choices, and exit code 2."""
     result = run_python(*COMMAND, *arguments)
     assert result.returncode == 2
-    assert message in result.stderr
+    assert result.stderr.startswith(f"sandbox: {message}")
+    assert result.stderr.count("\n") == 1
 
 
 def test_help(run_python: Callable[..., Any]) -> None:
@@ -72,11 +74,11 @@ def test_help(run_python: Callable[..., Any]) -> None:
 
 
 def test_port_taken(run_python: Callable[..., Any]) -> None:
-    """A taken port is one line on stderr and exit status 1."""
+    """A taken port is one line on stderr and exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run_python(*COMMAND, "--port", taken.getsockname()[1])
         assert str(taken.getsockname()[1]) in result.stderr
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.count("\n") == 1
 
 
@@ -102,6 +104,10 @@ def test_user(artanis_sandbox, earlier):
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_the_extra(missing: str, run_python: Callable[..., Any]) -> None:
-    """Without the extra, importing says how to install it."""
-    result = run_python("-c", f"import sys; sys.modules[{missing!r}] = None; import artanis_client.sandbox")
-    assert "ImportError: the sandbox needs an extra: pip install 'artanis-client[sandbox]'" in result.stderr
+    """Without the extra, importing the class says how to install it; the command does so in one line."""
+    without = f"import sys; sys.modules[{missing!r}] = None; "
+    result = run_python("-c", without + "from artanis_client.sandbox import Sandbox")
+    assert result.stderr.endswith(f"ImportError: {NEEDS_EXTRA}\n")
+    run = f"import runpy; sys.argv = ['sandbox', '--help']; runpy.run_module({COMMAND[1]!r}, run_name='__main__')"
+    result = run_python("-c", without + run)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"sandbox: {NEEDS_EXTRA}\n")

@@ -77,6 +77,15 @@ def test_runs_once() -> None:
         sandbox.__enter__()
 
 
+def test_repr() -> None:
+    """A sandbox shows where it listens, and no key."""
+    sandbox = Sandbox(traces=0)
+    assert repr(sandbox) == "<Sandbox, not started>"
+    with sandbox:
+        assert repr(sandbox) == f"<Sandbox at {sandbox.base_url}>"
+    assert repr(sandbox) == "<Sandbox, stopped>"
+
+
 def test_port() -> None:
     """A port can be chosen, and chosen again afterwards; while it is taken, the error names it."""
     with Sandbox(traces=0) as first:

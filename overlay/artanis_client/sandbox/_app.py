@@ -1,4 +1,4 @@
-"""The API itself, as an ASGI application: authentication, the six operations, and what is to go wrong."""
+"""The API as an ASGI application: authentication, the six operations, and simulated faults."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._data import Project, encode, pick, roll
-from ._drift import Drift, apply
+from ._data import LIST_KEYS, Project, encode
+from ._drift import Drift, apply_drifts
+from ._random import KeyedRandom
 
 API_KEY = "sandbox-key"
 
@@ -31,20 +32,20 @@ ERRORS = {
 
 
 class SandboxApp:
-    """Answers like the API. The received key is compared and otherwise left alone: never kept, logged or sent back."""
+    """Responds like the API. It compares the key that it receives, and never stores, logs or returns it."""
 
     def __init__(
         self, projects: Sequence[Project], *, seed: int, latency: float, fault_rate: float, drifts: Iterable[Drift]
     ) -> None:
-        """Serve these projects; `latency` is in seconds, `fault_rate` between 0 and 1."""
+        """Serve these projects; `latency` is in seconds, `fault_rate` a share from 0 to 1."""
         self.requests: deque[tuple[str, str]] = deque(maxlen=10_000)
         self.request_count = 0
-        self.closing = asyncio.Event()  # Once set, nothing waits for the latency any longer.
+        self.closing = asyncio.Event()  # once it is set, requests no longer wait for the latency
         self.projects = projects
         self.latency = latency
         self.fault_rate = fault_rate
         self.status: int | None = None
-        self._seed = seed
+        self._random = KeyedRandom(seed)
         self._drifts = drifts
         self._api = Starlette(
             routes=[
@@ -56,7 +57,7 @@ class SandboxApp:
         self._api.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request: record it, wait, and answer it or do something worse."""
+        """Record a request, wait, and respond or simulate a fault."""
         number = self.request_count
         self.request_count += 1
         self.requests.append((scope["method"], scope["path"]))
@@ -64,15 +65,19 @@ class SandboxApp:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(latency):
                     await self.closing.wait()
-        answer: ASGIApp = self._api
+        respond: ASGIApp = self._api
         if (status := self.status) is not None:
-            answer = _failure(status)
-        elif roll(self._seed, "fault", number) < self.fault_rate:
-            faults: tuple[ASGIApp, ...] = (_failure(429, {"retry-after": "1"}), _failure(503), self._cut)
-            answer = pick(faults, self._seed, "kind of fault", number)
-        await answer(scope, receive, send)
+            respond = _error_response(status)
+        elif self._random.number("fault", number) < self.fault_rate:
+            faults: tuple[ASGIApp, ...] = (
+                _error_response(429, {"retry-after": "1"}),
+                _error_response(503),
+                self._cut_off,
+            )
+            respond = self._random.choice(faults, "kind of fault", number)
+        await respond(scope, receive, send)
 
-    async def _cut(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _cut_off(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the headers and half of the body, then close the connection."""
 
         async def send_half(message: Message) -> None:
@@ -83,7 +88,7 @@ class SandboxApp:
 
         await self._api(scope, receive, send_half)
         scope["state"]["transport"].close()
-        # Returning before the connection is gone would be logged as a bug of the application.
+        # If this returned while the connection is open, uvicorn would log an error of the application.
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -92,45 +97,46 @@ class SandboxApp:
         slug, project_id = (request.query_params.get(name) for name in ("projectSlug", "projectId"))
         if not (slug or project_id):
             raise HTTPException(400)
-        found = (project for project in self.projects if (project.slug == slug if slug else project.id == project_id))
-        project = next(found, None)
-        if project is None:
-            raise HTTPException(404)
-        if project.org != org:
-            raise HTTPException(403)
-        return self._drifted(request, Response(project.lists[resource], media_type="application/json"))
+        for project in self.projects:
+            if project.slug == slug if slug else project.id == project_id:
+                return self._success(request, org, project, project.list_body(resource))
+        raise HTTPException(404)
 
     async def _detail(self, request: Request) -> Response:
         org, resource = self._authenticate(request)
         for project in self.projects:
             detail = project.detail(resource, request.path_params["resource_id"])
             if detail is not None:
-                if project.org != org:
-                    raise HTTPException(403)
-                return self._drifted(request, Response(encode(detail), media_type="application/json"))
+                return self._success(request, org, project, encode(detail))
         raise HTTPException(404)
 
     def _authenticate(self, request: Request) -> tuple[str, str]:
-        """The organization and the kind of resource that a request is about, once it has shown that it may ask."""
+        """Check key and organization, and return the organization and the requested resource."""
         if request.headers.get("x-api-key") != API_KEY:
             raise HTTPException(401)
         org = request.headers.get("x-org-slug")
         if org not in {project.org for project in self.projects}:
             raise HTTPException(403)
         resource = request.path_params["resource"]
-        if resource not in self.projects[0].lists:
+        if resource not in LIST_KEYS:
             raise HTTPException(404)
         return org, resource
 
+    def _success(self, request: Request, org: str, project: Project, body: bytes) -> Response:
+        if project.org != org:
+            raise HTTPException(403)
+        return self._drifted(request, Response(body, media_type="application/json"))
+
     async def _error(self, request: Request, error: Any) -> Response:
-        return self._drifted(request, _failure(error.status_code, error.headers))
+        return self._drifted(request, _error_response(error.status_code, error.headers))
 
     def _drifted(self, request: Request, response: Response) -> Response:
-        found = request.path_params
-        path = f"/api/{found.get('resource')}" + ("/{id}" if "resource_id" in found else "")
-        return apply(self._drifts, path, response)
+        path = f"/api/{request.path_params.get('resource')}"
+        if "resource_id" in request.path_params:
+            path += "/{id}"
+        return apply_drifts(self._drifts, path, response)
 
 
-def _failure(status: int, headers: Mapping[str, str] | None = None) -> Response:
+def _error_response(status: int, headers: Mapping[str, str] | None = None) -> Response:
     message = ERRORS.get(status) or http.client.responses.get(status, "Unknown error")
     return JSONResponse({"error": message}, status, headers)

@@ -1,4 +1,4 @@
-"""The fixture `artanis_sandbox`, for suites that say `pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]`."""
+"""The fixture `artanis_sandbox`, for `pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]`."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from . import Sandbox
 
 @pytest.fixture(scope="session")
 def artanis_sandbox() -> Iterator[Sandbox]:
-    """A running sandbox with the default data, one for the whole session: a test that changes one makes its own."""
+    """Share a running sandbox with the default data for the whole session; a test that changes data makes its own."""
     with Sandbox() as sandbox:
         yield sandbox

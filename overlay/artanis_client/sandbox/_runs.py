@@ -1,0 +1,154 @@
+"""Made-up runs of a support pipeline, and what reviewers said about them.
+
+`handle`, the root, calls `classify`, `retrieve` and `answer`; `answer` calls `tone`. The right output of each step is
+known here, and reviewers approve it: they accept a right output and correct a wrong one.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ._content import CASES, COMMENTS, LABELS, PROMPTS
+from ._random import KeyedRandom
+
+JsonObject = dict[str, Any]
+
+END = datetime(2026, 4, 30, 18, tzinfo=UTC)  # the newest of the first traces is a little older
+WEEKS = 8  # between END and the oldest trace, however many traces there are
+DAY = 24 * 3600 * 1000  # times are whole milliseconds before END, and negative after it
+MINUTE = 60 * 1000
+
+STEPS = {  # parent, start and duration; the times are shares of the trace's duration
+    "handle": (None, 0.0, 1.0),
+    "classify": ("handle", 0.02, 0.2),
+    "retrieve": ("handle", 0.25, 0.08),
+    "answer": ("handle", 0.35, 0.6),
+    "tone": ("answer", 0.7, 0.2),
+}
+
+
+def timestamp(before_end: int) -> str:
+    """Write a time as the API does."""
+    return f"{(END - timedelta(milliseconds=before_end)).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+class Step(NamedTuple):
+    """One step of a run."""
+
+    input: object
+    output: object
+    right: object
+    """What it should have returned; None if that is unknown."""
+
+
+class Runs:
+    """The runs of one project, by index: 0 is the newest of the first runs; -1, -2 and so on were added later."""
+
+    def __init__(self, random: KeyedRandom, count: int) -> None:
+        """Spread `count` runs evenly over the weeks."""
+        self._random = random
+        self._count = count
+
+    def trace(self, index: int) -> JsonObject:
+        """Return a trace as the list shows it."""
+        began, took = self._timing(index)
+        user = {"user_id": f"user-{100 + int(400 * self._random.number(index, 'user'))}"}
+        return {
+            "id": self._random.id("trace", index),
+            "status": "failed" if self._failed(index) else "completed",
+            "metadata": user if self._random.number(index, "known") < 0.9 else {},
+            "createdAt": timestamp(began),
+            "updatedAt": timestamp(began - took),
+        }
+
+    def detail(self, index: int) -> JsonObject:
+        """Return a trace with its spans and their feedback."""
+        spans = self.spans(index)
+        return {**self.trace(index), "spans": spans, "feedback": list(self._feedback(index, spans))}
+
+    def spans(self, index: int) -> list[JsonObject]:
+        """Return the spans of a trace, some of them reviewed."""
+        began, took = self._timing(index)
+        # Reviewers have looked at few traces of the last days, and at most of the older ones.
+        shares = (0, 0, 0.5, 1) if began < 5 * DAY else (0, 0.5, 1, 1, 1, 1)
+        reviewed = self._random.choice(shares, index, "reviewed")
+        spans: list[JsonObject] = []
+        for name, step in self.steps(index).items():
+            parent, start, duration = STEPS[name]
+            span: JsonObject = {
+                "id": self._random.id("span", index, name),
+                "parentSpanId": self._random.id("span", index, parent) if parent else None,
+                "stepId": name,
+                "input": step.input,
+                "output": step.output,
+                "approvedOutput": step.right if self._random.number(index, "reviewed", name) < reviewed else None,
+                "metadata": {"latency_ms": int(duration * took)} if name in PROMPTS else {},
+                "createdAt": timestamp(began - int(start * took)),
+            }
+            if name in PROMPTS:
+                span["promptVersionId"] = self._random.id(name, PROMPTS[name].at(timestamp(began)))
+            elif name != "retrieve":  # the API may return null or leave the field out, so one step has each
+                span["promptVersionId"] = None
+            spans.append(span)
+        return spans
+
+    def steps(self, index: int) -> dict[str, Step]:
+        """Return the steps of a run by name."""
+        random = self._random
+        case = random.choice(CASES, index, "case")
+        order = f"A-{10_000 + int(90_000 * random.number(index, 'order'))}"
+        text, answer, poor_answer = (text.format(order=order) for text in (case.text, case.answer, case.poor_answer))
+        began = timestamp(self._timing(index)[0])
+        right = {
+            name: random.number(index, "right", name) < prompt.versions[prompt.at(began)].right
+            for name, prompt in PROMPTS.items()
+        }
+        wrong_labels = [label for label in LABELS if label != case.label]
+        label = case.label if right["classify"] else random.choice(wrong_labels, index, "label")
+        confidence = round(0.5 + random.number(index, "confidence") / 2, 2)
+        found = case.documents if random.number(index, "found") < 0.85 else ["Opening hours", *case.documents[1:]]
+        reply = answer if right["answer"] else poor_answer
+        friendly = right["answer"]
+        tones = {verdict: {"tone": "friendly" if verdict else "curt", "send": verdict} for verdict in (True, False)}
+        message = {"text": text}
+        classify = Step(
+            message, {"label": label, "confidence": confidence}, {"label": case.label, "confidence": confidence}
+        )
+        if self._failed(index):
+            return {"handle": Step(message, {"error": "retrieve: timed out"}, None), "classify": classify}
+        return {
+            "handle": Step(message, {"label": label, "reply": reply}, {"label": case.label, "reply": answer}),
+            "classify": classify,
+            "retrieve": Step(text, found, case.documents),
+            "answer": Step({"message": text, "documents": found}, reply, answer),
+            "tone": Step(reply, tones[friendly == right["tone"]], tones[friendly]),
+        }
+
+    def _feedback(self, index: int, spans: Sequence[JsonObject]) -> Iterator[JsonObject]:
+        began, took = self._timing(index)
+        for span in spans:
+            step = str(span["stepId"])
+            accepted = span["approvedOutput"] == span["output"]
+            share = 0.08 if accepted else 0.6
+            if span["approvedOutput"] is None or self._random.number(index, "comment", step) > share:
+                continue
+            # Feedback comes half an hour to two days after the last change of the trace, and does not change the trace.
+            later = took + DAY // 48 + int(2 * DAY * self._random.number(index, "later", step))
+            yield {
+                "id": self._random.id("feedback", index, step),
+                "spanId": span["id"],
+                "userId": self._random.id("reviewer", int(3 * self._random.number(index, "reviewer"))),
+                "content": "Just right." if accepted else self._random.choice(COMMENTS[step], index, "comment", step),
+                "createdAt": timestamp(began - later),
+            }
+
+    def _timing(self, index: int) -> tuple[int, int]:
+        """Return when a trace began, in milliseconds before END, and how many milliseconds it took."""
+        took = 1_500 + int(3_500 * self._random.number(index, "took"))
+        if index < 0:
+            return index * MINUTE, took
+        age = (index + self._random.number(index, "began")) / self._count
+        return 10_000 + int(age * WEEKS * 7 * DAY), took
+
+    def _failed(self, index: int) -> bool:
+        return index >= 0 and self._random.number(index, "failed") < 0.04
