@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.resources
 import inspect
+import pickle
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import artanis_api
 import artanis_client
 from artanis_client.contract import contract_text, load_contract
-from support import unmeasured
+from support import span, unmeasured
 
-CORE = ["_clock", "_credentials", "_errors", "_http", "_call", "_client", "_version"]
 PACKAGE = Path(artanis_client.__file__).parent
+CORE = sorted(path.stem for path in PACKAGE.glob("_*.py") if path.stem != "__init__")
 
 # Operations that are reached as generated functions alone, because nobody has seen the real endpoint.
 DIRECT_ONLY = {"listKnowledgeDocs", "getKnowledgeDoc"}
 
 
 def test_names() -> None:
-    """The public names are these, sorted, and no others."""
-    assert artanis_client.__all__ == sorted(
+    """The public names are these, and no others."""
+    assert sorted(artanis_client.__all__) == sorted(
         [
-            *("Artanis", "AsyncArtanis", "call", "acall", "models", "__version__"),
+            *("Artanis", "AsyncArtanis", "AiohttpTransport", "call", "acall", "models", "UNSET", "__version__"),
             *(
                 "ArtanisError",
                 "CredentialsError",
@@ -46,23 +51,15 @@ def test_names() -> None:
         ]
     )
     public = {name for name in vars(artanis_client) if not name.startswith("_")}
-    assert public - set(artanis_client.__all__) <= {
-        "bulk",
-        "cli",
-        "contract",
-        "evaluation",
-        "prompts",
-        "report",
-        "sandbox",
-        "TYPE_CHECKING",
-    }
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert public - set(artanis_client.__all__) <= {*folders, "TYPE_CHECKING"}
 
 
 @pytest.mark.parametrize("name", artanis_client.__all__)
 def test_docstrings(name: str) -> None:
     """Everything public says what it is for, its methods too."""
     item = getattr(artanis_client, name)
-    if name == "__version__":
+    if name in ("__version__", "UNSET"):
         return
     assert inspect.getdoc(item)
     methods = [method for key, method in vars(item).items() if not key.startswith("_")] if inspect.isclass(item) else []
@@ -75,22 +72,22 @@ def run(code: str) -> str:
     return subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=True).stdout
 
 
-def test_names_of_rooms() -> None:
-    """What an optional room offers is public, completed by a shell, and the same for a type checker as at run time."""
-    rooms: dict[str, str] = vars(artanis_client)["_ROOMS"]
-    assert set(rooms) <= set(artanis_client.__all__) <= set(dir(artanis_client))
-    for name, room in rooms.items():
-        assert getattr(artanis_client, name).__module__ == f"artanis_client.{room}"
+def test_names_of_optional_parts() -> None:
+    """They are public, completed by a shell, and the same for a type checker as at run time."""
+    optional: dict[str, str] = vars(artanis_client)["_OPTIONAL"]
+    assert set(optional) <= set(artanis_client.__all__) <= set(dir(artanis_client))
+    for name, module in optional.items():
+        assert getattr(artanis_client, name).__module__.startswith(f"artanis_client.{module}")
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     [checked] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     found = [
         (alias.name, node.module) for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
     ]
-    assert dict(found) == rooms
+    assert dict(found) == optional
 
 
 def test_import_of_everything() -> None:
-    """`import *` brings every public name, and those of a room are there before anything else loaded it."""
+    """`import *` brings every public name, and those of optional parts load their module."""
     names = run("from artanis_client import *; print(*dir())").split()
     assert {*artanis_client.__all__} <= {*names}
     assert run("import artanis_client; print(artanis_client.Outcome.ACCEPTED)") == "accepted\n"
@@ -118,24 +115,51 @@ def imports(path: Path, *, at_once: bool = False) -> set[str]:
 
 
 def test_httpx_has_one_importer() -> None:
-    """A successor of httpx would be one edit."""
+    """A successor of httpx takes one edit."""
     importers = {
-        path.stem for path in PACKAGE.glob("_*.py") if "httpx" in {name.split(".")[0] for name in imports(path)}
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "httpx" in {name.split(".")[0] for name in imports(path)}
     }
-    assert importers == {"_http"}
+    assert importers == {"_httpx.py"}
 
 
-def test_the_core_imports_no_other_room() -> None:
+def test_the_core_imports_no_optional_part() -> None:
     """The core imports only itself and the generated package; methods import optional parts when called."""
     for name in CORE:
-        modules = imports(PACKAGE / f"{name}.py", at_once=name == "_client")
+        modules = imports(PACKAGE / f"{name}.py", at_once=True)
         assert {module.lstrip(".") for module in modules if module.startswith(".")} <= set(CORE)
 
 
-def test_evaluation_is_pure() -> None:
-    """It computes, and so needs the models, attrs and the standard library, and nothing that reads or sends."""
-    needed = imports(PACKAGE / "evaluation" / "_evaluation.py") - sys.stdlib_module_names - {"collections.abc"}
-    assert needed == {"artanis_api.models", "attrs"}
+def callables() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and method."""
+    for name in artanis_client.__all__:
+        item = getattr(artanis_client, name)
+        if name not in ("models", "UNSET", "__version__"):
+            yield name, item
+            for key, method in vars(item).items() if inspect.isclass(item) else ():
+                if inspect.isfunction(method) and (not key.startswith("_") or key == "__init__"):
+                    yield f"{name}.{key}", method
+    for resource in ("Prompts", "AsyncPrompts", "Traces", "AsyncTraces"):
+        for key in ("list", "get", "iter"):
+            if method := vars(getattr(artanis_client._client, resource)).get(key):
+                yield f"{resource}.{key}", method
+
+
+def test_type_hints_can_be_read_at_run_time() -> None:
+    """FastAPI, Sphinx and dependency injection read them."""
+    for _, item in callables():
+        typing.get_type_hints(item)
+
+
+def test_unset() -> None:
+    """`UNSET` is false, has a short repr, and is itself after pickling and copying."""
+    unset = artanis_client.UNSET
+    assert (bool(unset), repr(unset)) == (False, "UNSET")
+    assert pickle.loads(pickle.dumps(unset)) is copy.deepcopy(unset) is copy.copy(unset) is unset
+    model = artanis_client.models.Span.from_dict(span())
+    assert model.prompt_version_id is unset
+    assert pickle.loads(pickle.dumps(model)) == copy.deepcopy(model) == model
 
 
 def test_generated_code_knows_nothing_of_the_overlay() -> None:
@@ -145,7 +169,7 @@ def test_generated_code_knows_nothing_of_the_overlay() -> None:
 
 
 def test_importing_needs_no_extra() -> None:
-    """The core loads no other room, and nothing that only an extra or a failure needs."""
+    """The core loads no optional part, and nothing that only an extra or a failure needs."""
     loaded = run("import sys, artanis_client; print(*sys.modules)").split()
     assert {name for name in loaded if name.startswith("artanis_client.")} == {
         f"artanis_client.{name}" for name in CORE

@@ -5,9 +5,9 @@ from __future__ import annotations
 import builtins
 import copy
 import inspect
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.prompts import get_prompt, list_prompts
@@ -23,9 +23,6 @@ from ._periods import filter_by_period
 from ._progress import OnProgress
 from ._secret import Secret
 from ._unset import UNSET, Unset
-
-if TYPE_CHECKING:
-    from .bulk import AsyncDetails
 
 Filter = Callable[[list[Trace]], list[Trace]]
 
@@ -247,7 +244,7 @@ class AsyncTraces(_AnyTraces):
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
         on_progress: OnProgress | None = None,
-    ) -> AsyncDetails:
+    ) -> AsyncGenerator[TraceDetail, None]:
         """Like `Traces.iter`, for `async for`, with tasks instead of threads.
 
         `on_progress` is a plain function, called by the task that runs the loop. If `anext()` is cancelled, nothing is

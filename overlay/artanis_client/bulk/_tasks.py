@@ -12,7 +12,7 @@ import contextlib
 import copy
 import functools
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any, cast
 
@@ -34,8 +34,8 @@ from ._window import Slot, Window
 STOP_TIMEOUT = 0.5  # seconds that the end of a loop waits for its workers
 
 
-class AsyncDetails(AsyncIterator[TraceDetail]):
-    """What `AsyncTraces.iter` returns: an async iterator with `aclose()`."""
+class AsyncDetails(AsyncGenerator[TraceDetail, None]):
+    """What `AsyncTraces.iter` returns. It is not a generator function, whose `aclose()` could not be shielded."""
 
     def __init__(self, api: AuthenticatedClient, ids: Callable[[], Awaitable[Sequence[str]]], window: Window) -> None:
         self._api = api
@@ -60,6 +60,15 @@ class AsyncDetails(AsyncIterator[TraceDetail]):
             raise
         finally:
             self._is_waiting = False
+
+    async def asend(self, value: None) -> TraceDetail:  # noqa: ARG002 - part of the interface
+        """Do the same as `anext()`."""
+        return await self.__anext__()
+
+    async def athrow(self, *error: Any) -> TraceDetail:
+        """Close the iterator, and raise the error."""
+        await self.aclose()
+        raise error[0]
 
     async def aclose(self) -> None:
         """Cancel pending requests, as the end of the loop does. There are no more traces afterwards."""
