@@ -56,9 +56,9 @@ def test_the_key_goes_to_its_origin_alone(server: Server) -> None:
     with Artanis(**server.credentials) as client:
         http = client.api.get_httpx_client()
         for url in ("https://example.com/api", server.url.replace("http:", "https:"), "http://127.0.0.1:1/api"):
-            with pytest.raises(ValueError, match="alone, not to"):
+            with pytest.raises(ValueError, match="this client only talks to"):
                 http.get(url + "/x")
-        with pytest.raises(ValueError, match="alone"):
+        with pytest.raises(ValueError, match="this client only talks to"):
             http.send(httpx.Request("GET", "http://localhost/api"))
     assert server.requests == []
 
@@ -242,8 +242,7 @@ def test_threads_share_a_client(server: Server) -> None:
             client.prompts.list()
 
         list(pool.map(first, range(8)))
-        assert list(client._http._places) == [os.getpid()]
-        assert client._http._places[os.getpid()].client is client._http
+    assert len({request.connection for request in server.requests}) <= 8
 
 
 # What an event loop leaves open when it ends can only be collected.
@@ -258,7 +257,7 @@ def test_one_client_across_event_loops(server: Server, backend: str) -> None:
         for _ in range(4):
             anyio.run(client.prompts.list, backend=backend)
             gc.collect()  # a trio run ends for good when it is collected
-            assert len(client._http._places) <= 2
+            assert len(client._http.connections._locals) <= 2
         anyio.run(client.aclose, backend=backend)
         with pytest.raises(ArtanisError, match="closed"):
             anyio.run(client.prompts.list, backend=backend)
@@ -449,7 +448,7 @@ def test_default_tls_is_shared(server: Server) -> None:
     """Clients with default TLS settings share one context; settings of the user's get their own."""
 
     def context(client: Any) -> Any:
-        return client._http._transport._pool._ssl_context
+        return client._http.connections.settings.of_connections["verify"]
 
     first, second = Artanis(**server.credentials), Artanis(**server.credentials)
     third = AsyncArtanis(**server.credentials)
@@ -475,7 +474,7 @@ def test_direct_calls_raise_our_errors(server: Server) -> None:
     with Artanis(**server.credentials) as client:
         with pytest.raises(ArtanisError, match="404"):
             get_prompt.sync("x", client=client.api)
-        with pytest.raises(ValueError, match="no id"):
+        with pytest.raises(ValueError, match="Invalid id"):
             get_prompt.sync("..", client=client.api)
         with pytest.raises(ArtanisError, match="404"):
             list_prompts.sync(client=client.api)
@@ -630,7 +629,7 @@ def test_a_failing_source_is_asked_once_for_all(server: Server) -> None:
 def test_what_makes_no_url(both: Both, server: Server, call: str) -> None:
     """An id or a project that is too long for a URL is a ValueError."""
     text = "x" * 70_000
-    with pytest.raises(ValueError, match="No URL"):
+    with pytest.raises(ValueError, match="valid URL"):
         both.run(lambda client: client.traces.get(text) if call == "get" else client.traces.list(project_slug=text))
     assert server.requests == []
 
