@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, get_type_hints
 
 import anyio
 import pytest
@@ -42,6 +42,7 @@ from artanis_client import (
     models,
 )
 from artanis_client.prompts import _cache
+from artanis_client.prompts._snapshot import compute_checksum
 from artanis_client.sandbox import Sandbox
 from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
 
@@ -103,7 +104,7 @@ class Cache:
     def settle(self) -> None:
         """Wait for what runs in the background."""
         deadline = time.monotonic() + 30
-        while self.real._flights:
+        while self.real._policy.refreshes:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
@@ -175,7 +176,7 @@ def test_fresh_without_a_lock(server: Server) -> None:
     server.answers = [answer(classify="a")]
     with Cache("sync", server.credentials) as cache:
         cache.get()
-        with cache.real._lock:
+        with cache.real._policy.lock():
             assert cache.text() == "a"
 
 
@@ -205,7 +206,7 @@ def test_an_activated_version(make: Make, clock: Clock) -> None:
         clock.now += 60
         assert cache.refreshed() == "Answer with one word."
         for ask in (cache.get, cache.source, cache.age):
-            with pytest.raises(KeyError, match=r"no prompt for the step 'answer'. There are: 'classify'"):
+            with pytest.raises(KeyError, match=r"no prompt for the step 'answer'. Known steps: 'classify'"):
                 ask("answer")
         assert sandbox.request_count == 2
 
@@ -214,20 +215,46 @@ def test_nothing_loaded_yet(make: Make) -> None:
     """Source and age of a prompt are known once it was asked for; they load nothing."""
     with make() as cache:
         for ask in (cache.source, cache.age):
-            with pytest.raises(KeyError, match="call get first"):
+            with pytest.raises(KeyError, match=r"Call get\(\) first"):
                 ask("classify")
+
+
+def test_repr(make: Make, server: Server, clock: Clock) -> None:
+    """It tells the project, what is served and how old that is, and neither host nor key."""
+    server.answers = [answer(classify="a", answer="b")]
+    with make() as cache:
+        name = type(cache.real).__name__
+        assert repr(cache.real) == f"<{name} of project my-project, nothing loaded yet>"
+        cache.get()
+        clock.now += 12
+        assert repr(cache.real) == f"<{name} of project my-project, 2 steps from the api, 12 s old>"
+    assert repr(cache.real) == f"<{name} of project my-project, 2 steps from the api, 12 s old, closed>"
+    server.answers = [DOWN]
+    with make(project_id="p\n1", fallback={"classify": "f"}) as cache:
+        cache.get()
+        assert repr(cache.real) == f"<{name} of project p\\n1, 1 step from the fallback>"
+    assert repr(PromptCache.__new__(PromptCache)) == "<PromptCache of no project>"
+
+
+@pytest.mark.parametrize("what", [PromptCache.__init__, PromptCache.get, PromptCache.age, AsyncPromptCache.get])
+def test_type_hints(what: Callable[..., object]) -> None:
+    """Programs can read the type hints at run time."""
+    assert "return" in get_type_hints(what)
 
 
 # Many at once
 
 
 class CountedEvent(threading.Event):
-    """Counts who waits for it."""
+    """Counts the threads that have waited for it."""
 
     waiting = 0
+    threads: ClassVar[set[int]] = set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        type(self).waiting += 1
+        assert timeout is not None, "a signal that arrives just before would not be handled"
+        self.threads.add(threading.get_ident())
+        type(self).waiting = len(self.threads)
         return super().wait(timeout)
 
 
@@ -235,6 +262,7 @@ class CountedEvent(threading.Event):
 def count_waiting(monkeypatch: pytest.MonkeyPatch) -> type[CountedEvent]:
     monkeypatch.setattr(PromptCache, "_event_class", CountedEvent)
     CountedEvent.waiting = 0
+    CountedEvent.threads.clear()
     return CountedEvent
 
 
@@ -325,7 +353,7 @@ def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
                     clock.now += 60
                 elif now == "old":
                     arrives.set()
-                    while cache._flights:
+                    while cache._policy.refreshes:
                         await anyio.sleep(0.001)
 
     for nth, backend in enumerate(("asyncio", "trio"), 1):
@@ -393,7 +421,7 @@ def test_down_later(make: Make, server: Server, clock: Clock, caplog: pytest.Log
             assert 10 <= len(server.requests) - before <= 20
             assert gaps[0] <= 2 < 45 <= gaps[-1] <= 60
             assert len(warnings(caplog)) == times
-            assert "my-project could not be loaded; those of" in warnings(caplog)[-1]
+            assert "prompts of project my-project; serving 1 step from the api, " in warnings(caplog)[-1]
             assert "503 down" in warnings(caplog)[-1]
             server.answers = [answer(classify="a")]
             clock.now += 60
@@ -497,8 +525,10 @@ def test_fallback(make: Make, server: Server, clock: Clock, caplog: pytest.LogCa
     with make(fallback={"classify": "f"}, on_change=lambda old, new: told.append((old and old.content, new))) as cache:
         prompt = cache.get()
         assert (prompt.content, prompt.id, prompt.output_schema, prompt.updated_at.year) == ("f", "", None, 1970)
-        assert (cache.source("classify"), cache.age("classify")) == ("fallback", math.inf)
-        assert [message for message in warnings(caplog) if "the fallback is served" in message] == warnings(caplog)
+        assert (cache.source("classify"), cache.age("classify")) == ("fallback", None)
+        assert [
+            message for message in warnings(caplog) if "serving 1 step from the fallback. GET" in message
+        ] == warnings(caplog)
         for _ in range(3):  # nobody knows whether there is such a step
             with pytest.raises(InternalServerError) as caught:
                 cache.get("answer")
@@ -555,7 +585,7 @@ def test_what_is_never_hidden(
             clock.now += 100
             assert cache.refreshed() == "a"
         [message] = warnings(caplog, logging.ERROR)
-        assert (expected.__name__ if name == "hook" else str(wrong.status) if wrong else "API key") in message
+        assert (expected.__name__ if name == "hook" else str(wrong.status) if wrong else "api_key") in message
         clock.now += 1000
         with pytest.raises(expected):
             cache.get()
@@ -645,7 +675,7 @@ def test_on_change(make: Make, server: Server, clock: Clock, caplog: pytest.LogC
     told: list[tuple[Any, ...]] = []
 
     def on_change(old: models.Prompt | None, new: models.Prompt | None) -> None:
-        told.append((old and old.content, new and new.content, cache.real._lock.locked()))
+        told.append((old and old.content, new and new.content, cache.real._policy.lock().locked()))
         raise ValueError("no")
 
     server.answers = [answer(same="s", edited="1", gone="g"), answer(same="s", edited="2", added="n")]
@@ -715,7 +745,7 @@ def test_a_cold_start_from_a_snapshot(
         assert list(map(repr, prompts)) == list(map(repr, before))
         assert cache.source("classify") == "snapshot"
         assert 0 <= cache.age("classify") < 60
-        assert ["(snapshot)" in message for message in warnings(caplog)] == [True]
+        assert ["serving 2 steps from the snapshot, " in message for message in warnings(caplog)] == [True]
         with pytest.raises(KeyError, match="'answer', 'classify'"):
             cache.get("other")
         server.answers = [answer(classify="b", answer="é")]
@@ -777,7 +807,7 @@ def rewrite(path: Path, **fields: Any) -> None:
     """Change a snapshot so that its checksum fits."""
     content = {**json.loads(path.read_text()), **fields}
     content.pop("sha256")
-    path.write_text(json.dumps({**content, "sha256": _cache._checksum(content)}))
+    path.write_text(json.dumps({**content, "sha256": compute_checksum(content)}))
 
 
 def yesterday() -> str:
@@ -790,20 +820,20 @@ def into_folder(path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
-    "edited": (lambda path: path.write_text(path.read_text().replace('"one"', '"two"')), "checksum does not fit"),
-    "binary": (lambda path: path.write_bytes(b"\xff\x00"), "is damaged"),
-    "empty": (lambda path: path.write_bytes(b""), "is damaged"),
-    "nested": (lambda path: path.write_bytes(b"[" * 1_000_000), "is damaged"),
-    "a list": (lambda path: path.write_text("[]"), "no prompt snapshot"),
-    "something else": (lambda path: path.write_text('{"name": "x"}'), "no prompt snapshot"),
-    "version": (lambda path: rewrite(path, version=2), "another version of this library"),
-    "shape": (lambda path: rewrite(path, prompts=[{**PROMPT, "id": 5}]), r"content.prompts\[0\].id should be string"),
-    "no prompts": (lambda path: rewrite(path, prompts=None), "content.prompts should be array"),
-    "time": (lambda path: rewrite(path, written="now"), "is damaged"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "it is damaged, or"),
+    "edited": (lambda path: path.write_text(path.read_text().replace('"one"', '"two"')), "it is damaged, or"),
+    "binary": (lambda path: path.write_bytes(b"\xff\x00"), "it is damaged, or"),
+    "empty": (lambda path: path.write_bytes(b""), "it is damaged, or"),
+    "nested": (lambda path: path.write_bytes(b"[" * 1_000_000), "it is damaged, or"),
+    "a list": (lambda path: path.write_text("[]"), "it is not a prompt snapshot of this version"),
+    "something else": (lambda path: path.write_text('{"name": "x"}'), "it is not a prompt snapshot of this version"),
+    "version": (lambda path: rewrite(path, format="artanis-client prompt snapshot 2"), "snapshot of this version"),
+    "shape": (lambda path: rewrite(path, prompts=[{**PROMPT, "id": 5}]), r"its prompts\[0\].id should be string"),
+    "no prompts": (lambda path: rewrite(path, prompts=None), "its prompts should be array"),
+    "time": (lambda path: rewrite(path, written="now"), "it is damaged, or"),
     "no owner": (lambda path: rewrite(path, owner=None), "belongs to None"),
     "age": (lambda path: rewrite(path, written=yesterday()), "older than ttl and stale_for allow"),
-    "folder": (into_folder, "cannot be read: Is a directory"),
+    "folder": (into_folder, "cannot be used: Is a directory"),
 }
 
 
@@ -921,13 +951,14 @@ def test_after_fork(server: Server, clock: Clock) -> None:
         clock.now += 60
         cache.get()
         wait_for(lambda: len(server.requests) == 2)
-        with cache.real._lock:
+        with cache.real._policy.lock():
             child = os.fork()
         if child == 0:  # pragma: no cover - measured in the parent alone
             signal.alarm(20)
             status = 1
             try:
-                cache.real._lock.acquire(timeout=10) and cache.real._lock.release()
+                assert cache.real._policy.lock().acquire(timeout=10)
+                cache.real._policy.lock().release()
                 status = 0 if (cache.text(), cache.refreshed()) == ("a", "c") else 2
             finally:
                 os._exit(status)
@@ -996,13 +1027,13 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
         async def get() -> str:
             known = len(server.requests)
             text = (await cache.get("classify")).content
-            while cache._flights and len(server.requests) == known:
+            while cache._policy.refreshes and len(server.requests) == known:
                 await anyio.sleep(0.001)
             return text
 
         async def refreshed() -> str:
             await cache.get("classify")
-            while cache._flights:
+            while cache._policy.refreshes:
                 await anyio.sleep(0.001)
             return (await cache.get("classify")).content
 
@@ -1037,7 +1068,7 @@ def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
             for nth in range(20):
                 await anyio.to_thread.run_sync(barrier.wait)
                 assert (await cache.get("classify")).content == "a"
-                while cache._flights:
+                while cache._policy.refreshes:
                     await anyio.sleep(0.001)
                 if await anyio.to_thread.run_sync(barrier.wait) == 0:
                     assert len(server.requests) <= 4 + nth
@@ -1059,10 +1090,10 @@ def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
     async def main() -> None:
         async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
             waiting = asyncio.create_task(cache.get("classify"))
-            while not cache._flights:
+            while not cache._policy.refreshes:
                 await asyncio.sleep(0)
-            [flight] = cache._flights.values()
-            flight.task.cancel()
+            [refresh] = cache._policy.refreshes.values()
+            refresh.task.cancel()
             assert (await waiting).content == "a"
 
     asyncio.run(main())
@@ -1120,16 +1151,16 @@ async def async_on_change(*_: object) -> None: ...
     ("options", "error", "text"),
     [
         ({"ttl": 0}, ValueError, "ttl must be more than 0 seconds"),
-        ({"ttl": -1}, ValueError, "ttl must not be less than 0"),
-        ({"ttl": math.nan}, ValueError, "ttl must not be"),
-        ({"ttl": "60"}, TypeError, "ttl must be seconds, not str"),
-        ({"ttl": True}, TypeError, "ttl must be seconds, not bool"),
-        ({"stale_for": -1}, ValueError, "stale_for must not be less than 0"),
-        ({"project_slug": 5}, TypeError, "project_slug must be text, not int"),
-        ({"project_slug": "a", "project_id": "b"}, ValueError, "both given"),
+        ({"ttl": -1}, ValueError, "ttl must be at least 0 seconds, not -1"),
+        ({"ttl": math.nan}, ValueError, "ttl must be at least 0 seconds, not nan"),
+        ({"ttl": "60"}, TypeError, "ttl must be a number of seconds, not str"),
+        ({"ttl": True}, TypeError, "ttl must be a number of seconds, not bool"),
+        ({"stale_for": -1}, ValueError, "stale_for must be at least 0 seconds, not -1"),
+        ({"project_slug": 5}, TypeError, "project_slug must be a string, not int"),
+        ({"project_slug": "a", "project_id": "b"}, ValueError, "not both"),
         ({"snapshot": 1.5}, TypeError, "PathLike"),
         ({"fallback": "text"}, TypeError, "fallback must be a mapping"),
-        ({"fallback": {"classify": None}}, TypeError, "fallback must have texts by step, not NoneType by str"),
+        ({"fallback": {"classify": None}}, TypeError, "from steps to texts, both strings"),
         ({"on_change": 5}, TypeError, "on_change must be a function"),
         ({"on_change": async_on_change}, TypeError, "async on_change needs AsyncPromptCache"),
     ],
@@ -1140,11 +1171,17 @@ def test_wrong_arguments(server: Server, options: dict[str, Any], error: type[Ex
         PromptCache(client, **options)
 
 
+def test_only_the_client_is_positional(server: Server) -> None:
+    """Everything else goes by name, because it is easily confused."""
+    with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="positional"):
+        PromptCache(client, "my-project")  # type: ignore[call-arg]
+
+
 def test_the_wrong_client(server: Server) -> None:
     """Each cache takes its own kind of client, and one that has a project if none is given."""
-    with pytest.raises(TypeError, match="client must be of Artanis, not AsyncArtanis"):
+    with pytest.raises(TypeError, match="client must be an Artanis, not AsyncArtanis"):
         PromptCache(AsyncArtanis(**server.credentials))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="client must be of AsyncArtanis, not Artanis"):
+    with pytest.raises(TypeError, match="client must be an AsyncArtanis, not Artanis"):
         AsyncPromptCache(Artanis(**server.credentials))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="No project"):
         PromptCache(Artanis(api_key="k", org_slug="o"))

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import unquote
 
 import attrs
@@ -308,7 +309,9 @@ def test_a_directory_of_another_project(server: Server, pulled: Path, other: dic
     before = seen(pulled)
     with Artanis(**{**server.credentials, **other}) as client:
         for run in (prompts_status, pull_prompts, lambda *args: pull_prompts(*args, force=True)):
-            with pytest.raises(ArtanisError, match=r"my-org, project_slug my-project\. .*choose another directory"):
+            with pytest.raises(
+                ArtanisError, match=r"my-org, project_slug my-project, not to .*Choose another directory"
+            ):
                 run(client, pulled)
     assert seen(pulled) == before
 
@@ -317,9 +320,31 @@ def test_a_directory_of_another_host(pulled: Path) -> None:
     """It is refused, also where all else is the same."""
     other = Server()
     serve(other, TWO)
-    with Artanis(**other.credentials) as client, pytest.raises(ArtanisError, match=f"base_url {other.url}, .*choose"):
+    with Artanis(**other.credentials) as client, pytest.raises(ArtanisError, match=f"base_url {other.url}, .*Choose"):
         pull_prompts(client, pulled)
     other.close()
+
+
+def test_a_project_by_id(both: Both, server: Server, tmp_path: Path) -> None:
+    """The project of the call can be given by id, but not by slug and id at once."""
+    serve(server, TWO)
+    pull, status = (apull_prompts, aprompts_status) if both.is_async else (pull_prompts, prompts_status)
+    both.run(lambda client: pull(client, tmp_path, project_id="i"))
+    assert server.requests[0].path == "/api/prompts?projectId=i"
+    manifest = json.loads((tmp_path / "prompts.json").read_bytes())
+    assert (manifest["project_id"], manifest.get("project_slug")) == ("i", None)
+    assert both.run(lambda client: status(client, tmp_path, project_id="i")).clean
+    known = len(server.requests)
+    for run in (pull, status):
+        with pytest.raises(ValueError, match="not both"):
+            both.run(partial(run, directory=tmp_path, project_slug="s", project_id="i"))
+    assert len(server.requests) == known
+
+
+@pytest.mark.parametrize("what", [pull_prompts, apull_prompts, prompts_status, aprompts_status, diff_versions])
+def test_type_hints(what: Callable[..., object]) -> None:
+    """Programs can read the type hints at run time."""
+    assert "return" in get_type_hints(what)
 
 
 def test_a_project_in_the_call(server: Server, client: Artanis, tmp_path: Path) -> None:
@@ -329,7 +354,7 @@ def test_a_project_in_the_call(server: Server, client: Artanis, tmp_path: Path) 
     assert server.requests[0].path == "/api/prompts?projectSlug=else"
     assert prompts_status(client, tmp_path, project_slug="else").clean
     for run in (prompts_status, pull_prompts):
-        with pytest.raises(ArtanisError, match=r"project_slug else\. This would be .* project_slug my-project"):
+        with pytest.raises(ArtanisError, match=r"project_slug else, not to .* project_slug my-project"):
             run(client, tmp_path)
 
 
@@ -359,7 +384,9 @@ def test_a_damaged_manifest(client: Artanis, pulled: Path, damage: Callable[[byt
     manifest.write_bytes(damage(manifest.read_bytes()))
     before = seen(pulled)
     for force in (False, True):
-        with pytest.raises(ArtanisError, match=r"prompts\.json is (not what a pull writes \(.+\)|of format .*-2)"):
+        with pytest.raises(
+            ArtanisError, match=r"prompts\.json (is damaged or was not written by a pull \(.+\)|belongs to format .*-2)"
+        ):
             pull_prompts(client, pulled, force=force)
     assert seen(pulled) == before
     assert outside.exists()
@@ -389,7 +416,7 @@ def test_a_link_as_manifest(client: Artanis, pulled: Path) -> None:
     """It is refused."""
     (pulled / "prompts.json").rename(pulled.parent / "real.json")
     (pulled / "prompts.json").symlink_to(pulled.parent / "real.json")
-    with pytest.raises(ArtanisError, match="a link, or no file at all"):
+    with pytest.raises(ArtanisError, match="a link or a special file"):
         pull_prompts(client, pulled)
 
 
@@ -516,7 +543,7 @@ def test_a_prompt_removed_during_the_pull(server: Server, client: Artanis, pulle
 )
 def test_file_names(step: str, stem: str) -> None:
     """They read well where the id is safe, and say all of it where it is not, but for the empty and the very long."""
-    assert _pull._names(step) == (f"{stem}.md", f"{stem}.schema.json")
+    assert _pull.make_file_names(step) == (f"{stem}.md", f"{stem}.schema.json")
     assert "~" in stem or unquote(stem, errors="surrogatepass") == step
 
 
@@ -534,14 +561,14 @@ ids = text | st.sampled_from(STEPS) | st.text("aA.cCoOnN~%/1é", max_size=6) | s
 def test_file_names_are_safe_and_distinct(steps: set[str]) -> None:
     """No two files of all steps are one where case and normal forms do not count; each is safe on every system, and
     says the id unless it had to be cut."""
-    names = [name for step in steps for name in _pull._names(step)] + ["prompts.json"]
+    names = [name for step in steps for name in _pull.make_file_names(step)] + ["prompts.json"]
     assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == 2 * len(steps) + 1
     for name in names:
         assert re.fullmatch(r"[a-zA-Z0-9_.%~-]{1,255}", name)
         assert name[0] not in ".-"
         assert not RESERVED.match(name)
     for step in steps:
-        stem = _pull._names(step)[0].removesuffix(".md")
+        stem = _pull.make_file_names(step)[0].removesuffix(".md")
         if "~" in stem:
             assert not step or len(stem) == 233
         else:
@@ -741,7 +768,7 @@ def test_which_versions(old: int | str, new: int | str, changes: str) -> None:
 @pytest.mark.parametrize(
     ("versions", "which", "problem"),
     [
-        (history("a", "b"), 2, r"no version 2, but 2, oldest first: v0, v1\."),
+        (history("a", "b"), 2, r"no version 2\. It has 2, oldest first: v0, v1\."),
         (history("a", "b"), -3, "no version -3"),
         (history("a", "b"), "v9", "no version 'v9'"),
         (history("a", "b", active=None), "active", "0 active versions"),

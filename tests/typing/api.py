@@ -137,7 +137,7 @@ def evaluation(trace: models.TraceDetail) -> None:
 
 async def prompts_beside_code(client: Artanis, async_client: AsyncArtanis, history: models.PromptHistory) -> None:
     assert_type(pull_prompts(client, "prompts", project_slug="p", force=True), PullReport)
-    assert_type(await apull_prompts(async_client, Path("prompts")), PullReport)
+    assert_type(await apull_prompts(async_client, Path("prompts"), project_id="p"), PullReport)
     assert_type(prompts_status(client, Path("prompts")).clean, bool)
     assert_type(await aprompts_status(async_client, "prompts"), PromptsStatus)
     assert_type(prompts_status(client, "prompts").edited, tuple[str, ...])
@@ -169,11 +169,11 @@ async def async_bulk(client: AsyncArtanis) -> None:
 async def prompt_caches(client: Artanis, async_client: AsyncArtanis) -> None:
     def told(old: models.Prompt | None, new: models.Prompt | None) -> None: ...
 
-    with PromptCache(client, "p", 60, stale_for=3600, snapshot="file", fallback={"a": "b"}, on_change=told) as cache:
+    with PromptCache(client, ttl=60, stale_for=3600, snapshot="file", fallback={"a": "b"}, on_change=told) as cache:
         assert_type(cache, PromptCache)
         assert_type(cache.get("classify"), models.Prompt)
         assert_type(cache.source("classify"), Literal["api", "stale", "snapshot", "fallback"])
-        assert_type(cache.age("classify"), float)
+        assert_type(cache.age("classify"), float | None)
     async with AsyncPromptCache(async_client, project_id="p") as async_cache:
         assert_type(await async_cache.get("classify"), models.Prompt)
     PromptCache(async_client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

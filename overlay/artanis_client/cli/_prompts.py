@@ -14,8 +14,8 @@ from artanis_api.models import PromptHistory
 
 from .._client import Artanis
 from .._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
-from ..prompts._pull import PromptConflictError, diff_versions, prompts_status, pull_prompts
-from ..prompts._pull import _version as version_of
+from ..prompts import PromptConflictError, diff_versions, prompts_status, pull_prompts
+from ..prompts import find_version as version_of
 from ._app import Failure, State, api_options, in_words
 from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, out_object, rows, style
 

@@ -1,98 +1,45 @@
-"""Prompts for production: always an answer, without waiting for the API, and never stale for long.
+"""`PromptCache` runs refreshes in threads, `AsyncPromptCache` in tasks.
 
-`_Cache` decides what is served, when the API is asked again, and what a failure means; it never waits. `PromptCache`
-and `AsyncPromptCache` differ in what runs a load and what waits for one. A fresh prompt is a look at the clock and into
-a dictionary, with no lock: what is served is one object, which is replaced as a whole.
+What they serve, when they refresh and what a failure means is decided in `_policy.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import logging
 import math
 import os
-import random
 import threading
-import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import anyio
 from anyio import to_thread
 from sniffio import current_async_library
 
-from artanis_api.models import Prompt, PromptList
+from artanis_api.models import Prompt
 
 from .. import _clock
-from .._call import _mismatch
-from .._client import Artanis, AsyncArtanis
-from .._errors import (
-    APIConnectionError,
-    APIResponseValidationError,
-    APIStatusError,
-    ArtanisError,
-    AuthenticationError,
-    PermissionDeniedError,
-    printable,
-)
-from .._files import replace
-from .._http import _here
+from .._arguments import check_seconds, check_text
+from .._client import Artanis, AsyncArtanis, credentials_of, project_of
+from .._connections import current_loop
+from .._errors import printable
+from ._policy import Policy, Refresh
+from ._snapshot import Snapshot
 
-MAX_BACKOFF = 60.0  # seconds between two attempts, at most
-MAX_RETRY_AFTER = 600.0  # seconds, at most, that a server can make it wait instead
+# Seconds that a thread blocks at a time: a signal that arrives just before it blocks does not wake it, nor does any
+# signal on Windows.
+WAKE_UP = 0.5
 
 C = TypeVar("C", Artanis, AsyncArtanis)
-Changes = list[tuple[Prompt | None, Prompt | None]]
 OnChange = Callable[[Prompt | None, Prompt | None], object]
-Source = Literal["api", "snapshot", "fallback"]
-
-_FORMAT = "artanis-client prompt snapshot"
-_VERSION = 1
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _log = logging.getLogger("artanis_client")
 
 
-class _Entry(NamedTuple):
-    """What is served."""
-
-    prompts: dict[str, Prompt]
-    texts: dict[str, str]
-    """Each prompt as JSON: what callers do to the shared object is no change of the API's."""
-    source: Source
-    since: float
-    """When it came from the API, by the monotonic clock."""
-    expires: float
-    """From when on it is not served any more."""
-    error: Exception | None = None
-    """Why it is not the API's answer."""
-
-
-_NOTHING = _Entry({}, {}, "api", -math.inf, -math.inf)
-
-
-class _Flight:
-    """One load that is on its way, for the event loop or, with threads, the process that it is of."""
-
-    def __init__(self, here: Any, new_event: Callable[[], Any], is_cold: bool) -> None:
-        self.here = here
-        self.is_cold = is_cold  # there was nothing to serve when it started
-        self.done = new_event()  # there is an entry, or an error; neither, when it was cut short
-        self.landed = new_event()  # the snapshot is written, and on_change was told
-        self.entry: _Entry | None = None
-        self.error: Exception | None = None
-        self.traceback: TracebackType | None = None
-        self.scope: Any = None
-        self.task: Any = None
-
-
 class _Cache(Generic[C]):
-    """Everything of `PromptCache` and `AsyncPromptCache` that does not wait."""
+    """What the two caches have in common: their arguments, and what they tell without loading anything."""
 
     _client_class: type[Any]
     _event_class: Callable[[], Any]
@@ -100,358 +47,166 @@ class _Cache(Generic[C]):
     def __init__(
         self,
         client: C,
+        *,
         project_slug: str | None = None,
+        project_id: str | None = None,
         ttl: float = 60.0,
         stale_for: float | None = None,
         snapshot: str | os.PathLike[str] | None = None,
         fallback: Mapping[str, str] | None = None,
         on_change: OnChange | None = None,
-        *,
-        project_id: str | None = None,
     ) -> None:
         if not isinstance(client, self._client_class):
-            raise TypeError(f"client must be of {self._client_class.__name__}, not {type(client).__name__}.")
-        for name, text in {"project_slug": project_slug, "project_id": project_id}.items():
-            if not isinstance(text, str | None):
-                raise TypeError(f"{name} must be text, not {type(text).__name__}.")
-        if on_change is not None and not callable(on_change):
+            raise TypeError(f"client must be an {self._client_class.__name__}, not {type(client).__name__}.")
+        check_text("project_slug", project_slug)
+        check_text("project_id", project_id)
+        if not (on_change is None or callable(on_change)):
             raise TypeError(f"on_change must be a function, not {type(on_change).__name__}.")
         if self._client_class is Artanis and inspect.iscoroutinefunction(on_change):
             raise TypeError("An async on_change needs AsyncPromptCache.")
-        self._client = client
-        self._project: Mapping[str, str] = client.prompts._project(project_slug, project_id)
-        self._ttl = _seconds("ttl", ttl)
-        if not self._ttl > 0:
+        if check_seconds("ttl", ttl, allow_zero=True) == 0:
             raise ValueError(f"ttl must be more than 0 seconds, not {ttl!r}.")
-        self._usable_for = math.inf if stale_for is None else self._ttl + _seconds("stale_for", stale_for)
-        # Made absolute now, because the process may change its folder; the target, because a link would be replaced.
-        self._snapshot = None if snapshot is None else Path(os.path.realpath(snapshot))
-        self._fallback = _fallback(fallback or {})
+        usable_for = math.inf if stale_for is None else ttl + check_seconds("stale_for", stale_for, allow_zero=True)
+        self._client = client
         self._on_change = on_change
-
-        self._entry = _NOTHING
-        self._fresh_until = -math.inf  # until then, a get looks at nothing but the entry
-        self._refresh_at = -math.inf
-        self._failures = 0  # in a row
-        self._logged = logging.NOTSET  # the highest level at which these were
-        self._saved: dict[str, str] | None = None  # the texts that the snapshot has
-        self._problems: dict[str, str] = {}  # of the snapshot, that were logged: by what could not be done
-        self._closed = False
-        self._after_fork()
-        _caches.add(self)
-
-    def _after_fork(self) -> None:
-        """A forked process has none of the threads that could hold the lock or bring a load to its end."""
-        self._lock = threading.Lock()
-        self._flights: dict[Any, _Flight] = {}
+        self._project: Mapping[str, str] = project_of(client, project_slug, project_id)
+        credentials = credentials_of(client)
+        owner = {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **self._project}
+        self._policy = Policy(
+            project=printable(*self._project.values()),
+            key=credentials.key,
+            ttl=ttl,
+            usable_for=usable_for,
+            snapshot=None if snapshot is None else Snapshot(snapshot, owner, usable_for),
+            fallback=_make_fallback(fallback or {}),
+            new_event=self._event_class,
+        )
 
     def source(self, step_id: str) -> Literal["api", "stale", "snapshot", "fallback"]:
-        """Where the prompt that `get` serves comes from; nothing is loaded.
+        """Tell where the prompt that `get` returns comes from, without loading anything.
 
-        `api` for at most `ttl` seconds, then `stale` until a refresh succeeds; `snapshot` or `fallback` when the API
-        could not be reached.
-
-        Raises:
-            KeyError: There is no such step, or nothing was loaded yet.
-        """
-        entry = self._entry_with(step_id)
-        return "stale" if entry.source == "api" and _clock.monotonic() >= entry.since + self._ttl else entry.source
-
-    def age(self, step_id: str) -> float:
-        """Seconds since the prompt that `get` serves came from the API; nothing is loaded.
-
-        Of a snapshot, since it was written, by the wall clock. Of a fallback, infinite.
+        It is `api` for at most `ttl` seconds, then `stale` until a refresh succeeds. It is `snapshot` or `fallback` if
+        the API could not be reached.
 
         Raises:
-            KeyError: There is no such step, or nothing was loaded yet.
+            KeyError: if there is no such step, or if nothing has been loaded yet.
         """
-        return _clock.monotonic() - self._entry_with(step_id).since
+        served = self._policy.served.require(step_id)
+        return "stale" if served.source == "api" and _clock.monotonic() >= served.fresh_until else served.source
 
-    def _entry_with(self, step_id: str) -> _Entry:
-        entry = self._entry
-        if entry is _NOTHING:
-            raise KeyError("Nothing was loaded yet: call get first.")
-        if step_id not in entry.prompts:
-            raise _unknown(entry, step_id)
-        return entry
+    def age(self, step_id: str) -> float | None:
+        """Return the seconds since the API returned the prompt that `get` returns, without loading anything.
 
-    def _pick(self, entry: _Entry, step_id: str) -> Prompt:
-        prompt = entry.prompts.get(step_id)
-        if prompt is not None:
-            return prompt
-        if entry.source == "fallback" and entry.error is not None:
-            # That the fallback lacks a step says nothing about whether there is one. Without the traceback, which would
-            # grow with each time that it is raised.
-            raise entry.error.with_traceback(None)
-        raise _unknown(entry, step_id)
+        The age of a snapshot is the time since it was written, by the system clock. A fallback has none: None.
 
-    def _outcome(self, flight: _Flight, step_id: str) -> Prompt | None:
-        """What those get who waited for a load; None when it was cut short."""
-        if flight.error is not None:
-            # All of them raise the same error, and each time would add to its traceback.
-            raise flight.error.with_traceback(flight.traceback)
-        return None if flight.entry is None else self._pick(flight.entry, step_id)
+        Raises:
+            KeyError: if there is no such step, or if nothing has been loaded yet.
+        """
+        return self._policy.served.require(step_id).age()
 
-    def _plan(self, here: Any) -> tuple[_Flight | None, _Flight | None]:
-        """The load to start, if one is due, and the load to wait for, if nothing can be served before it is done."""
-        with self._lock:
-            now = _clock.monotonic()
-            self._flights = {flight.here: flight for flight in self._flights.values() if self._is_alive(flight)}
-            if now < self._entry.expires:
-                if now < self._refresh_at or self._closed or self._flights:
-                    return None, None
-                return self._take_off(here, is_cold=False), None
-            if (flight := self._flights.get(here)) and not flight.done.is_set():
-                return None, flight
-            if self._closed:
-                raise ArtanisError(
-                    "This prompt cache is closed: make a new one, or keep it open for as long as it is used."
-                )
-            flight = self._take_off(here, is_cold=True)
-            return flight, flight
-
-    def _take_off(self, here: Any, *, is_cold: bool) -> _Flight:
-        flight = self._flights[here] = _Flight(here, self._event_class, is_cold)
-        return flight
-
-    def _is_alive(self, flight: _Flight) -> bool:  # noqa: ARG002 - of use to AsyncPromptCache
-        return True
-
-    def _arrived(self, flight: _Flight, prompts: Iterable[Prompt]) -> Changes:
-        """Serve what the API sent from now on; returns what changed, as pairs of old and new."""
-        now = _clock.monotonic()
-        new = _entry(prompts, "api", now, now + self._usable_for)
-        flight.entry = new
-        with self._lock:
-            if self._closed:
-                return []
-            old, self._entry = self._entry, new
-            self._refresh_at = self._fresh_until = now + self._ttl
-            self._failures, self._logged = 0, logging.NOTSET
-        if old is _NOTHING:
-            return []
-        steps = {**old.prompts, **new.prompts}
-        return [(old.prompts.get(s), new.prompts.get(s)) for s in steps if old.texts.get(s) != new.texts.get(s)]
-
-    def _failed(self, flight: _Flight, error: Exception) -> None:
-        """Go on with what there is, or else leave the error for those who wait."""
-        # What asks for a correction and not for patience must not hide: a wrong key, organization or configuration, a
-        # closed client, whatever the user's own hooks and key functions raise.
-        is_outage = isinstance(error, APIConnectionError | APIResponseValidationError | APIStatusError)
-        is_outage = is_outage and not isinstance(error, AuthenticationError | PermissionDeniedError)
-        stand_in = None
-        if _clock.monotonic() >= self._entry.expires:
-            stand_in = self._stand_in(error) if is_outage else None
-            flight.entry, flight.error = stand_in, None if stand_in else error
-            flight.traceback = error.__traceback__
-        level = logging.WARNING if is_outage else logging.ERROR
-        with self._lock:
-            if self._closed:
-                return
-            now = _clock.monotonic()
-            if stand_in is not None and now >= self._entry.expires:
-                self._entry = stand_in
-            self._failures += 1
-            backoff = min(MAX_BACKOFF, min(self._ttl, 1.0) * 2 ** min(self._failures - 1, 10)) * random.uniform(0.75, 1)
-            asked: float = getattr(error, "retry_after", None) or 0.0
-            self._refresh_at = now + max(backoff, min(asked, MAX_RETRY_AFTER))
-            is_new = level > self._logged and not (flight.is_cold and flight.error)  # those who wait get it themselves
-            self._logged = level if is_new else self._logged
-            entry = self._entry
-        if is_new:
-            what = str(error) if isinstance(error, ArtanisError) else printable(f"{type(error).__name__}: {error}")
-            if secret := self._client._credentials.key.known:  # a key function may have put it in its own error
-                what = secret.redact(what)
-            served = "nothing is served" if flight.error else _description(entry, now)
-            _log.log(level, "The prompts of %s could not be loaded; %s. %s", *self._project.values(), served, what)
-
-    def _stand_in(self, error: Exception) -> _Entry | None:
-        """The snapshot, else the fallback; the error is told why a snapshot was refused."""
-        entry = problem = None
-        if self._snapshot is not None:
-            entry, problem = self._read(self._snapshot)
-            if problem:
-                error.add_note(f"The prompt snapshot {self._snapshot} {problem}.")
-            self._report("read", problem)
-        if entry is None and self._fallback:
-            entry = _entry(self._fallback.values(), "fallback", -math.inf, math.inf)
-        return entry and entry._replace(error=error.with_traceback(None))  # whose frames it would keep alive
-
-    def _read(self, path: Path) -> tuple[_Entry | None, str | None]:
-        """The snapshot, if there is one and it may be served; else what is wrong with it."""
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict) or content.get("format") != _FORMAT:
-                return None, "is refused: it is no prompt snapshot"
-            if content.get("version") != _VERSION:
-                return None, "is refused: another version of this library wrote it"
-            if content.pop("sha256", None) != _checksum(content):
-                return None, "is refused: it is damaged, its checksum does not fit"
-            if content["owner"] != self._owner():
-                return None, f"is refused: it belongs to {content['owner']}, and this is {self._owner()}"
-            listed = {"prompts": content["prompts"]}
-            if problem := _mismatch([listed], PromptList, lambda _: "its content"):
-                return None, f"is refused: {problem}"
-            prompts = PromptList.from_dict(listed).prompts
-            age = max(0.0, time.time() - datetime.fromisoformat(content["written"]).timestamp())
-        except FileNotFoundError:
-            return None, None
-        except OSError as error:
-            return None, f"cannot be read: {error.strerror}"
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            return None, f"is refused: it is damaged ({type(error).__name__}: {error})"
-        if age >= self._usable_for:
-            return None, "is refused: it is older than ttl and stale_for allow"
-        now = _clock.monotonic()
-        entry = _entry(prompts, "snapshot", now - age, now - age + self._usable_for)
-        self._saved = entry.texts
-        return entry, None
-
-    def _save(self, flight: _Flight) -> None:
-        """Write the snapshot, if a load has brought what it should have and has not."""
-        entry = self._entry
-        # Where its age is limited, a snapshot has to say when it was last right, and not just when it changed.
-        is_due = entry.texts != self._saved or self._usable_for < math.inf
-        if self._snapshot is None or entry is not flight.entry or entry.source != "api" or not is_due:
-            return
-        content = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "owner": self._owner(),
-            "written": datetime.now(UTC).isoformat(),
-            "prompts": [json.loads(text) for text in entry.texts.values()],
-        }
-        problem = None
-        try:
-            replace(self._snapshot, json.dumps({**content, "sha256": _checksum(content)}))
-            self._saved = entry.texts
-        except Exception as error:  # it must not keep the prompts from being served, whatever it is
-            problem = f"cannot be written: {getattr(error, 'strerror', None) or error}"
-        self._report("write", problem)
-
-    def _report(self, action: str, problem: str | None) -> None:
-        """Log what is wrong with the snapshot, once until that changes."""
-        if problem and problem != self._problems.get(action):
-            _log.warning("The prompt snapshot %s %s.", self._snapshot, printable(problem))
-        self._problems[action] = problem or ""
-
-    def _owner(self) -> dict[str, str]:
-        credentials = self._client._credentials
-        return {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **self._project}
-
-    def _landed(self, flight: _Flight) -> None:
-        """Make way for the next load."""
-        with self._lock:
-            if self._flights.get(flight.here) is flight:
-                del self._flights[flight.here]
-        flight.done.set()
-        flight.landed.set()
-
-    def _shut(self) -> None:
-        with self._lock:
-            self._closed = True
+    def __repr__(self) -> str:
+        policy = getattr(self, "_policy", "no project")  # a traceback of the constructor may show it without
+        return f"<{type(self).__name__} of {policy}>"
 
 
 class PromptCache(_Cache[Artanis]):
-    """The active prompts of a project, by step, always at hand. Threads may share it; use it as a context manager.
+    """Keeps the active prompts of a project in memory, by step. Threads may share it. Use it as a context manager.
 
-    The first `get` loads all prompts in one request. From then on they are returned at once: when they are older than
-    `ttl`, one request in the background fetches them anew, and the old ones are served until it has succeeded. A
-    failure is logged once and tried again after a while, of at most a minute unless the server asks for more. When
-    nothing can be loaded at the start, the snapshot is served, else the fallback; only without both does `get` raise
-    the API's error. A wrong key (401), organization (403) or configuration is never hidden: it is raised at the start,
-    and later logged as an error.
+    The first `get` loads all prompts in one request. After that, `get` returns at once: when the prompts are older than
+    `ttl`, one request in the background loads them again, and the old ones are served until it succeeds. A failure is
+    logged once and retried later, after at most one minute unless the server asks for more. If nothing can be loaded at
+    the start, the snapshot is used, then the fallback; without either, `get` raises the API's error. An error that
+    waiting does not cure, such as a wrong key (401), organization (403) or configuration, is never hidden: `get` raises
+    it at the start, and later it is logged as an error.
 
         with Artanis() as client, PromptCache(client, snapshot="prompts.json") as cache:
             print(cache.get("classify").content)
 
-    How long a load may take, and how often it is repeated, is up to the client: `client.with_options(timeout=5)`. The
-    client stays open when the cache is closed. After a fork each process refreshes on its own.
+    The client decides how long a request may take and how often it is retried: `client.with_options(timeout=5)`.
+    Closing the cache does not close the client. After a fork, each process refreshes on its own.
 
     Args:
-        client: What loads the prompts.
-        project_slug: Another project than the client's; or `project_id`.
-        ttl: Seconds after which a prompt is fetched anew.
-        stale_for: Seconds beyond `ttl` for which a prompt may be served while it cannot be fetched; a snapshot, too.
-            After that it is as at the start. None for no limit, 0 to serve nothing stale.
-        snapshot: A file that keeps the prompts for a start without the API. It is replaced as a whole when they change
-            (with `stale_for`, at each refresh), readable by its owner alone, and not served when it is damaged, or of
-            another host, organization or project.
-        fallback: Texts by step, for a start with neither API nor snapshot. A prompt made of one has an empty `id`, no
-            `output_schema`, and 1970 as its dates. A step that is not among them raises the API's error.
-        on_change: Called after a refresh with the old and the new prompt of each step that changed in any way; None
-            stands for a step that is new or has gone. It runs in the thread that loaded, with no lock held, and the
-            next refresh waits for it. What it raises is logged.
-        project_id: The project by its id.
+        client: The client that loads the prompts.
+        project_slug, project_id: The project, if not the client's own. Pass only one of them.
+        ttl: Seconds after which the prompts are loaded again.
+        stale_for: Seconds beyond `ttl` for which prompts, including those of a snapshot, may be served while they
+            cannot be loaded. After that, it is as at the start. None means no limit, 0 means nothing stale.
+        snapshot: A file that keeps the prompts for a start while the API is down. It is replaced atomically when they
+            change (with `stale_for`, on each refresh), and only its owner can read it. It is ignored if it is damaged,
+            or if it belongs to another host, organization or project.
+        fallback: Texts by step, for a start with neither API nor snapshot. Prompts made from them have an empty `id`,
+            no `output_schema`, and dates in 1970. `get` raises the API's error for all other steps.
+        on_change: A function that is called after a refresh with the old and the new prompt of each step that changed.
+            A new step has None as the old prompt, and a removed step has None as the new one. It runs in the thread
+            that loaded the prompts, without any lock, and the next refresh waits for it. What it raises is logged.
 
     Raises:
-        ValueError: No project, here or in the client, or both kinds; a number out of its range.
-        TypeError: An argument is of a wrong type.
+        ValueError: if there is no project or more than one, or if a number is out of range.
+        TypeError: if an argument has the wrong type.
     """
 
     _client_class = Artanis
     _event_class = threading.Event
 
     def get(self, step_id: str) -> Prompt:
-        """The active prompt of a step. All callers get the same object: do not change it.
+        """Return the active prompt of a step. All callers share the object: do not change it.
 
-        Waits for the API only while there is nothing to serve, once for all threads.
+        It waits for the API only while there is nothing to serve, and then all threads share one request.
 
         Raises:
-            KeyError: There is no such step; the text lists those that there are.
-            ArtanisError: Nothing could be loaded, and there is nothing else to serve; or the cache is closed.
+            KeyError: if there is no such step. The message lists the known steps.
+            ArtanisError: if nothing can be loaded and there is nothing else to serve, or if the cache is closed.
         """
-        if _clock.monotonic() < self._fresh_until:
-            prompt = self._entry.prompts.get(step_id)
-            if prompt is not None:
-                return prompt
+        served = self._policy.served
+        if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
+            return prompt
         while True:
-            start, wait = self._plan(None)
+            start, wait = self._policy.plan((os.getpid(), None))
             if start is not None and wait is not None:
-                self._load(start)
+                self._load(start)  # in the caller's thread, so that it can be interrupted
             elif start is not None:
                 self._start(start)
             if wait is None:
-                return self._pick(self._entry, step_id)
-            wait.done.wait()
-            if (prompt := self._outcome(wait, step_id)) is not None:
+                return self._policy.served.find(step_id)
+            while not wait.ready.wait(WAKE_UP):
+                pass
+            if (prompt := wait.find(step_id)) is not None:
                 return prompt
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, refresh: Refresh) -> None:
         try:
-            # A daemon, so that the interpreter does not wait for it at its end.
-            threading.Thread(target=self._load, args=[flight], name="artanis-prompt-cache", daemon=True).start()
-        except RuntimeError as error:  # there are too many, or the interpreter is ending
-            self._failed(flight, error)
-            self._landed(flight)
+            # A daemon thread, because the interpreter does not wait for it when it exits.
+            threading.Thread(target=self._load, args=[refresh], name="artanis-prompt-cache", daemon=True).start()
+        except RuntimeError as error:  # there are too many threads, or the interpreter is exiting
+            self._policy.fail(refresh, error)
+            self._policy.finish(refresh)
 
-    def _load(self, flight: _Flight) -> None:
-        changes: Changes = []
+    def _load(self, refresh: Refresh) -> None:
         try:
             try:
-                changes = self._arrived(flight, self._client.prompts.list(**self._project))
+                self._policy.succeed(refresh, self._client.prompts.list(**self._project))
             except Exception as error:
-                self._failed(flight, error)
-            flight.done.set()
-            self._save(flight)
-            for old, new in changes:
-                self._tell(old, new)
+                self._policy.fail(refresh, error)
+            refresh.ready.set()
+            self._policy.save(refresh)
+            for old, new in refresh.changes:
+                self._notify(old, new)
         finally:
-            self._landed(flight)
+            self._policy.finish(refresh)
 
-    def _tell(self, old: Prompt | None, new: Prompt | None) -> None:
+    def _notify(self, old: Prompt | None, new: Prompt | None) -> None:
         try:
-            if self._on_change is not None and not self._closed:
+            if self._on_change is not None and not self._policy.is_closed:
                 self._on_change(old, new)
         except Exception:
             _log.exception("on_change failed for a prompt.")
 
     def close(self) -> None:
-        """Start no further refresh, and drop what one that is on its way brings; returns at once.
+        """Stop refreshing, and drop the result of a refresh in progress. It returns at once and can be repeated.
 
-        What is there is served on, for as long as `stale_for` allows. Closing again does nothing.
+        What has been loaded can still be served, for as long as `stale_for` allows.
         """
-        self._shut()
+        self._policy.close()
 
     def __enter__(self) -> Self:
         return self
@@ -461,91 +216,83 @@ class PromptCache(_Cache[Artanis]):
 
 
 class AsyncPromptCache(_Cache[AsyncArtanis]):
-    """Like `PromptCache`, with `await`, on asyncio and trio. Tasks may share it, and event loops.
+    """Like `PromptCache`, with `await`, on asyncio and trio. Tasks and event loops may share it.
 
-    Loads run in a background task of the event loop that first needs one; `on_change` may be an async function.
+    A refresh runs in a background task of the event loop that first needs it. `on_change` may be an async function.
     """
 
     _client_class = AsyncArtanis
     _event_class = anyio.Event
 
     async def get(self, step_id: str) -> Prompt:
-        """Like `PromptCache.get`. A load goes on when a task that waits for it is cancelled."""
-        if _clock.monotonic() < self._fresh_until:
-            prompt = self._entry.prompts.get(step_id)
-            if prompt is not None:
-                return prompt
-        here = _here()
+        """Like `PromptCache.get`. Cancelling a task that waits does not cancel the request."""
+        served = self._policy.served
+        if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
+            return prompt
+        loop = current_loop()
         while True:
-            start, wait = self._plan(here)
+            start, wait = self._policy.plan(loop)
             if start is not None:
                 self._start(start)
             if wait is None:
-                return self._pick(self._entry, step_id)
-            await wait.done.wait()
-            if (prompt := self._outcome(wait, step_id)) is not None:
+                return self._policy.served.find(step_id)
+            await wait.ready.wait()
+            if (prompt := wait.find(step_id)) is not None:
                 return prompt
 
-    def _is_alive(self, flight: _Flight) -> bool:
-        """A loop that is closed, or does not run, would hold up the refreshes of all others."""
-        loop = flight.here[1]()
-        return loop is not None and getattr(loop, "is_running", lambda: True)()
-
-    def _start(self, flight: _Flight) -> None:
-        flight.scope = anyio.CancelScope()
+    def _start(self, refresh: Refresh) -> None:
+        refresh.scope = anyio.CancelScope()
         if current_async_library() == "trio":
             from trio.lowlevel import spawn_system_task
 
-            spawn_system_task(self._load, flight, name="artanis-prompt-cache")
+            spawn_system_task(self._load, refresh, name="artanis-prompt-cache")
         else:
             from asyncio import get_running_loop
 
-            def land(_: object) -> None:
-                self._landed(flight)
+            task = get_running_loop().create_task(self._load(refresh), name="artanis-prompt-cache")
+            # A task that is cancelled before it starts never reaches its `finally`.
+            task.add_done_callback(lambda _: self._policy.finish(refresh))
+            refresh.task = task
 
-            # Kept, because the event loop keeps no task alive.
-            flight.task = get_running_loop().create_task(self._load(flight), name="artanis-prompt-cache")
-            flight.task.add_done_callback(land)  # what is cancelled before it starts does not get to its `finally`
-
-    async def _load(self, flight: _Flight) -> None:
-        changes: Changes = []
+    async def _load(self, refresh: Refresh) -> None:
         try:
-            with flight.scope:
+            with refresh.scope:
                 try:
-                    changes = self._arrived(flight, await self._client.prompts.list(**self._project))
+                    self._policy.succeed(refresh, await self._client.prompts.list(**self._project))
                 except Exception as error:
-                    self._failed(flight, error)
-                flight.done.set()
-                with anyio.CancelScope(shield=True):  # a program that closes at once has a snapshot the next time
-                    await self._save_aside(flight)
-                for old, new in changes:
-                    await self._tell(old, new)
+                    self._policy.fail(refresh, error)
+                refresh.ready.set()
+                with anyio.CancelScope(shield=True):  # a program that exits at once has a snapshot next time
+                    await self._save(refresh)
+                for old, new in refresh.changes:
+                    await self._notify(old, new)
         finally:
-            self._landed(flight)
+            self._policy.finish(refresh)
 
-    async def _save_aside(self, flight: _Flight) -> None:
-        """Without holding up the event loop."""
-        if self._snapshot is not None:
+    async def _save(self, refresh: Refresh) -> None:
+        """Write the snapshot in a thread, so that the disk does not hold up the event loop."""
+        if (snapshot := self._policy.snapshot) is not None:
             try:
-                # Not the limiter that everybody shares: it may be exhausted for long.
-                await to_thread.run_sync(self._save, flight, limiter=anyio.CapacityLimiter(1))
-            except RuntimeError as error:  # there is no thread to be had
-                self._report("write", f"cannot be written: {error}")
+                # With its own limiter, because all threads of the shared one may be busy for long.
+                await to_thread.run_sync(self._policy.save, refresh, limiter=anyio.CapacityLimiter(1))
+            except RuntimeError as error:  # there are too many threads
+                snapshot.report("written", str(error))
 
-    async def _tell(self, old: Prompt | None, new: Prompt | None) -> None:
+    async def _notify(self, old: Prompt | None, new: Prompt | None) -> None:
         try:
-            result = None if self._on_change is None else self._on_change(old, new)
-            if inspect.isawaitable(result):
-                await result
+            if self._on_change is not None and not self._policy.is_closed:
+                result = self._on_change(old, new)
+                if inspect.isawaitable(result):
+                    await result
         except Exception:
             _log.exception("on_change failed for a prompt.")
 
     async def aclose(self) -> None:
-        """Like `PromptCache.close`; a load of this event loop that is on its way is cancelled."""
-        self._shut()
-        if flight := self._flights.get(_here()):
-            flight.scope.cancel()
-            await flight.landed.wait()
+        """Like `PromptCache.close`. It also cancels a refresh that runs in this event loop."""
+        self._policy.close()
+        if refresh := self._policy.refreshes.get(current_loop()):
+            refresh.scope.cancel()
+            await refresh.finished.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -554,55 +301,9 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
         await self.aclose()
 
 
-_caches: weakref.WeakSet[_Cache[Any]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for cache in _caches:
-        cache._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _entry(prompts: Iterable[Prompt], source: Source, since: float, expires: float) -> _Entry:
-    by_step = {prompt.step_id: prompt for prompt in prompts}
-    texts = {step: json.dumps(prompt.to_dict(), sort_keys=True) for step, prompt in by_step.items()}
-    return _Entry(by_step, texts, source, since, expires)
-
-
-def _fallback(texts: Mapping[str, str]) -> dict[str, Prompt]:
-    """Prompts that nobody takes for real ones: no call can be made with their id."""
-    if not isinstance(texts, Mapping):
-        raise TypeError(f"fallback must be a mapping of steps to texts, not {type(texts).__name__}.")
-    for step, text in texts.items():
-        if not (isinstance(step, str) and isinstance(text, str)):
-            raise TypeError(f"fallback must have texts by step, not {type(text).__name__} by {type(step).__name__}.")
-    return {
-        step: Prompt(id="", step_id=step, content=text, output_schema=None, created_at=_EPOCH, updated_at=_EPOCH)
-        for step, text in texts.items()
-    }
-
-
-def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be seconds, not {type(value).__name__}.")
-    if not value >= 0:
-        raise ValueError(f"{name} must not be less than 0 seconds, as {value!r} is.")
-    return float(value)
-
-
-def _unknown(entry: _Entry, step_id: str) -> KeyError:
-    known = ", ".join(map(repr, sorted(entry.prompts))) or "none"
-    return KeyError(f"There is no prompt for the step {step_id!r}. There are: {known}.")
-
-
-def _description(entry: _Entry, now: float) -> str:
-    if entry.source == "fallback":
-        return "the fallback is served"
-    return f"those of {now - entry.since:.0f} s ago ({entry.source}) are served"
-
-
-def _checksum(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _make_fallback(texts: Mapping[str, str]) -> list[Prompt]:
+    """Return prompts without an id, so that nobody can mistake them for prompts of the API."""
+    if not isinstance(texts, Mapping) or not all(isinstance(each, str) for pair in texts.items() for each in pair):
+        raise TypeError("fallback must be a mapping from steps to texts, both strings.")
+    others: dict[str, Any] = {"id": "", "output_schema": None, "created_at": _EPOCH, "updated_at": _EPOCH}
+    return [Prompt(step_id=step, content=text, **others) for step, text in texts.items()]

@@ -1,211 +1,203 @@
-"""Prompts beside code: a project's active prompts as files of a directory, for version control and review.
+"""Prompts as files: a project's active prompts in a directory, for version control and review.
 
-A pull first decides about every file and then writes: a manifest under a name of its own, the files, and at last the
-manifest's name. Each appears by a rename, so that a process killed at any moment leaves whole files, and the manifest
-under its first name tells the next pull which of them were its own.
+A pull first decides what to do with each file and then writes: the manifest under a temporary name, the files, and
+finally the manifest under its real name. Each is written under a temporary name and renamed, so a process that is
+killed leaves no half-written file, and the temporary manifest tells the next pull which files the killed one wrote.
 """
 
 from __future__ import annotations
 
-import difflib
-import errno
 import hashlib
-import io
+import itertools
 import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 from anyio import to_thread
 
-from artanis_api.models import Prompt, PromptHistory, PromptVersion
+from artanis_api.models import Prompt, PromptHistory
 
-from .._client import Artanis, AsyncArtanis
+from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._errors import APIResponseValidationError, ArtanisError, printable
+
+StrPath = str | os.PathLike[str]
 
 _FORMAT = "artanis-prompts-1"
 _MANIFEST = "prompts.json"
-_UNFINISHED = ".artanis-pull-"
+_TEMPORARY = ".artanis-pull-"  # how the name of every temporary file begins
 
-# What is not safe in a name on every system: capitals, because of systems to which they are small letters; all beyond
-# ASCII, because of Unicode's normal forms; a dot or dash in front; the first letter of what is a device on Windows.
+# What is not safe in a file name on every system: capital letters, because some systems ignore case; everything beyond
+# ASCII, because Unicode has several forms of one letter; a leading dot or dash; the first letter of a Windows device.
 _UNSAFE = re.compile(r"[^a-z0-9._-]|^[.-]|^(?=(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)).")
-_LONGEST = 240  # of the 255 bytes that a name may have, with room for .schema.json
+_MAX_STEM = 240  # bytes; a name may have 255, and .schema.json must fit
 
-_NO_FILE = "no file"  # stands for the hash of what is none, and so is like no other
+_NOT_A_FILE = "not a file"  # in place of the hash of a link or a pipe, so that it equals no hash
 
 
 class PromptConflictError(ArtanisError):
-    """A pull would replace or remove files that were edited, or that it did not write; nothing was written.
+    """A pull would replace or remove files that were edited or that no pull wrote. It has written nothing.
 
-    `files` has their names.
+    Attributes:
+        directory: The directory of the pull.
+        files: The names of the files.
     """
 
     def __init__(self, directory: Path, files: Iterable[str]) -> None:
+        self.directory = directory
         self.files = tuple(files)
         super().__init__(
-            f"In {directory}, these files were edited or come from elsewhere, and upstream has something else: "
-            f"{', '.join(self.files)}. Nothing was written. Commit them or move them away; then pass force=True, which "
-            "makes them what is upstream."
+            f"In {directory}, these files were edited or not written by a pull, and they differ from upstream: "
+            f"{', '.join(self.files)}. Nothing was written. Commit the files or move them away, then pass force=True "
+            "to overwrite them."
         )
 
 
 @attrs.frozen(kw_only=True)
 class PullReport:
-    """What a pull did to the files of a directory; names in order."""
+    """What a pull did, as sorted names of files."""
 
     written: tuple[str, ...]
-    """New, changed, or missing before."""
+    """Files that were new, changed or missing."""
     removed: tuple[str, ...]
-    """Of prompts or schemas that are no longer there upstream."""
+    """Files of prompts and schemas that no longer exist upstream."""
     kept: tuple[str, ...]
-    """Edited here, and not changed upstream since the last pull: still as they were edited."""
+    """Files that were edited here and have not changed upstream since the last pull. They were left alone."""
 
 
 @attrs.frozen(kw_only=True)
 class PromptsStatus:
-    """How a directory differs from upstream: ids of steps, in order; a step may be in several of the tuples.
+    """How a directory differs from upstream, as sorted ids of steps. A step may be in several of the tuples.
 
-    Ask for `clean`: the object itself is always true.
+    Check `clean`: the object itself is always true.
     """
 
     pulled: bool
-    """Whether there was a pull into this directory; without one, every step is `new`."""
+    """Whether prompts have been pulled into this directory. If not, every step is `new`."""
     new: tuple[str, ...]
-    """There since the last pull."""
+    """Steps that were added upstream since the last pull."""
     changed: tuple[str, ...]
-    """Changed upstream since the last pull: its text, its schema or when it was last changed."""
+    """Steps whose text, schema or modification date has changed upstream since the last pull."""
     gone: tuple[str, ...]
-    """No longer there upstream, and not yet removed here."""
+    """Steps that no longer exist upstream and have not been removed here yet."""
     edited: tuple[str, ...]
-    """With a file that is neither what was pulled nor what is upstream. Where the step is `changed`, `new` or `gone`
-    as well, a pull may refuse."""
+    """Steps with a file that is neither what was pulled nor what is upstream. If the step is also `changed`, `new` or
+    `gone`, a pull may refuse to run."""
     missing: tuple[str, ...]
-    """With a file that was pulled and has been deleted here."""
+    """Steps with a file that was pulled and has been deleted here."""
 
     @property
     def clean(self) -> bool:
-        """Whether there is no difference, so that a pull would write nothing."""
+        """Whether nothing differs, so that a pull would write nothing."""
         return self.pulled and not (self.new or self.changed or self.gone or self.edited or self.missing)
 
 
 def pull_prompts(
-    client: Artanis, directory: str | os.PathLike[str], *, project_slug: str | None = None, force: bool = False
+    client: Artanis,
+    directory: StrPath,
+    *,
+    project_slug: str | None = None,
+    project_id: str | None = None,
+    force: bool = False,
 ) -> PullReport:
     """Write the active version of every prompt of a project into a directory, and remove what is gone upstream.
 
-    A step `classify` becomes `classify.md`, its content as UTF-8, byte for byte, and `classify.schema.json`, if it has
-    an output schema, with the keys in the API's order, which models follow. `prompts.json` has ids, version ids, dates
-    and hashes. A lone surrogate in a content, for which there is no UTF-8, is written as `surrogatepass` does.
+    The content of step `classify` becomes `classify.md`, in UTF-8, byte for byte. If the step has an output schema, it
+    becomes `classify.schema.json`, with the keys in the API's order, because models follow that order. `prompts.json`
+    contains ids, version ids, dates and hashes. A lone surrogate, which UTF-8 cannot express, is written as
+    `surrogatepass` writes it.
 
-    In file names, characters other than `a-z0-9._-` are percent-encoded, as are a dot or dash in front and the first
-    letter of what is a device on Windows: `urllib.parse.unquote` gives the id. Where the id is empty or makes too long
-    a name, the name ends in `~` and a hash, and `prompts.json` has the id.
+    In file names, characters other than `a-z0-9._-` are percent-encoded, and so are a leading dot or dash and the first
+    letter of a Windows device name. `urllib.parse.unquote` returns the id of the step. If the id is empty or makes the
+    name too long, the name ends with `~` and a hash, and `prompts.json` contains the id.
 
-    Local edits are treated as git does: where upstream has not changed the file since the last pull, it is kept as it
-    is; where it has, the whole pull refuses before it writes anything. It also refuses where a file is in the way that
-    no pull wrote. Links count as edits and are never followed. What has not changed is not written. Let one pull at a
-    time work on a directory; after one that was interrupted, the next one finishes the work.
+    Local edits are treated as git treats them. An edited file that has not changed upstream since the last pull is
+    kept. If it has changed, the pull writes nothing at all and raises an error. The same happens if there is a file
+    that no pull wrote. Links count as edits and are never followed. Unchanged files are not rewritten. Run only one
+    pull at a time in a directory. If a pull is interrupted, the next one finishes its work.
 
     Args:
-        client: Reads one list, and the history of each of its prompts.
-        directory: Made if it does not exist. It belongs to one host, organization and project, which goes by slug or
-            by id, but not by both in turn.
-        project_slug: Another project than the client's.
-        force: Replace and remove edited files, and replace files in the way.
+        client: The client that loads the list of prompts, and then the history of each.
+        directory: Created if it does not exist. It belongs to one host, organization and project. Name the project
+            either by slug or by id, and keep to it.
+        project_slug, project_id: The project, if not the client's own. Pass only one of them.
+        force: Overwrite and remove files that were edited or that no pull wrote.
 
     Raises:
-        PromptConflictError: There are such files, and no `force`; nothing was written.
-        APIResponseValidationError: Two prompts have one step, or a prompt has not exactly one active version.
-        ArtanisError: A call failed, or `prompts.json` is damaged or of another host, organization or project.
-        OSError: A file cannot be read or written; none is half-written, and the next pull goes on.
-        ValueError: No project, here or in the client.
+        PromptConflictError: if there are such files and `force` is false. Nothing was written.
+        APIResponseValidationError: if two prompts have the same step, or a prompt has not exactly one active version.
+        ArtanisError: if a call fails, or if `prompts.json` is damaged or belongs to another host, organization or
+            project.
+        OSError: if a file cannot be read or written. No file is half-written, and the next pull continues.
+        ValueError: if there is no project or more than one.
     """
-    prompts = client.prompts.list(project_slug=project_slug)
-    histories = [client.prompts.get(prompt.id) for prompt in prompts]
-    return _pull(Path(directory), *_upstream(client, project_slug, prompts, histories), force)
+    upstream = _fetch(client, project_slug, project_id)
+    return _pull(Path(directory), upstream, force)
 
 
 async def apull_prompts(
-    client: AsyncArtanis, directory: str | os.PathLike[str], *, project_slug: str | None = None, force: bool = False
+    client: AsyncArtanis,
+    directory: StrPath,
+    *,
+    project_slug: str | None = None,
+    project_id: str | None = None,
+    force: bool = False,
 ) -> PullReport:
     """Like `pull_prompts`, with `await`."""
-    prompts = await client.prompts.list(project_slug=project_slug)
-    histories = [await client.prompts.get(prompt.id) for prompt in prompts]
-    upstream = _upstream(client, project_slug, prompts, histories)
-    return await to_thread.run_sync(_pull, Path(directory), *upstream, force)
+    upstream = await _afetch(client, project_slug, project_id)
+    return await to_thread.run_sync(_pull, Path(directory), upstream, force)
 
 
 def prompts_status(
-    client: Artanis, directory: str | os.PathLike[str], *, project_slug: str | None = None
+    client: Artanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | None = None
 ) -> PromptsStatus:
-    """How a directory that `pull_prompts` writes differs from upstream; its `clean` is what CI asks for.
+    """Tell how a directory that `pull_prompts` writes differs from upstream. In CI, check that the result is `clean`.
 
-    It sends the requests of a pull and writes nothing. Raises as `pull_prompts` does, but for conflicts.
+    It sends the same requests as a pull and writes nothing. It raises the same errors, except `PromptConflictError`.
     """
-    prompts = client.prompts.list(project_slug=project_slug)
-    histories = [client.prompts.get(prompt.id) for prompt in prompts]
-    return _status(Path(directory), _upstream(client, project_slug, prompts, histories)[0])
+    upstream = _fetch(client, project_slug, project_id)
+    return _compare(Path(directory), upstream)
 
 
 async def aprompts_status(
-    client: AsyncArtanis, directory: str | os.PathLike[str], *, project_slug: str | None = None
+    client: AsyncArtanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | None = None
 ) -> PromptsStatus:
     """Like `prompts_status`, with `await`."""
-    prompts = await client.prompts.list(project_slug=project_slug)
+    upstream = await _afetch(client, project_slug, project_id)
+    return await to_thread.run_sync(_compare, Path(directory), upstream)
+
+
+@attrs.frozen
+class Upstream:
+    """What a pull without local edits leaves in a directory."""
+
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def _fetch(client: Artanis, project_slug: str | None, project_id: str | None) -> Upstream:
+    project = project_of(client, project_slug, project_id)
+    prompts = client.prompts.list(**project)
+    histories = [client.prompts.get(prompt.id) for prompt in prompts]
+    return _render(client, project, prompts, histories)
+
+
+async def _afetch(client: AsyncArtanis, project_slug: str | None, project_id: str | None) -> Upstream:
+    project = project_of(client, project_slug, project_id)
+    prompts = await client.prompts.list(**project)
     histories = [await client.prompts.get(prompt.id) for prompt in prompts]
-    upstream, _ = _upstream(client, project_slug, prompts, histories)
-    return await to_thread.run_sync(_status, Path(directory), upstream)
+    return _render(client, project, prompts, histories)
 
 
-def diff_versions(history: PromptHistory, old: int | str = "previous", new: int | str = "active") -> str:
-    r"""The unified diff between two versions of a prompt; empty where their contents are equal.
-
-    Lines end at `\n` alone, and a `\r` is part of its line, so that a changed line ending shows as a changed line.
-
-    Args:
-        history: A prompt with its versions, as `client.prompts.get` returns it.
-        old, new: Each a position from the oldest, 0, or from the newest, -1; the id of a version; `"active"`; or
-            `"previous"`, the one before the active one.
-
-    Raises:
-        ValueError: There is no such version; or none or several are active, where a word needs one that is.
-    """
-    versions = [_version(history, old), _version(history, new)]
-    before, after = (list(io.StringIO(version.content)) for version in versions)
-    before_name, after_name = (f"{printable(history.step_id)} {printable(version.id)}" for version in versions)
-    before_date, after_date = (version.created_at.isoformat() for version in versions)
-    lines = difflib.unified_diff(before, after, before_name, after_name, before_date, after_date)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def _version(history: PromptHistory, which: int | str) -> PromptVersion:
-    versions, step = history.versions, printable(history.step_id)
-    if which in ("active", "previous"):
-        active = [position for position, version in enumerate(versions) if version.is_active]
-        if len(active) != 1:
-            raise ValueError(f"The prompt of {step} has {len(active)} active versions: name one by position or id.")
-        position = active[0] - (which == "previous")
-        if position < 0:
-            raise ValueError(f"The prompt of {step} has no version before the active one.")
-        return versions[position]
-    for position, version in enumerate(versions):
-        if which in (version.id, position, position - len(versions)):
-            return version
-    ids = ", ".join(printable(version.id) for version in versions)
-    raise ValueError(f"The prompt of {step} has no version {which!r}, but {len(versions)}, oldest first: {ids}.")
-
-
-def _upstream(
-    client: Artanis | AsyncArtanis, project_slug: str | None, prompts: list[Prompt], histories: list[PromptHistory]
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the files that a pull would leave."""
-    credentials = client.prompts._credentials
+def _render(
+    client: Artanis | AsyncArtanis, project: Mapping[str, str], prompts: list[Prompt], histories: list[PromptHistory]
+) -> Upstream:
+    credentials = credentials_of(client)
     url = f"{credentials.base_url}/api/prompts"
     files: dict[str, bytes] = {}
     entries: dict[str, Any] = {}
@@ -213,15 +205,15 @@ def _upstream(
         step = prompt.step_id
         if step in entries:
             raise APIResponseValidationError(f"the step {step!r} has two prompts, not one", method="GET", url=url)
-        # Content and version are from one answer, because another version may have become active since the list.
+        # Content and version come from the same response: another version may have become active since the list.
         active = [version for version in history.versions if version.is_active]
         if len(active) != 1:
             problem = f"the prompt of {step!r} has {len(active)} active versions, not one"
             raise APIResponseValidationError(problem, method="GET", url=f"{url}/{prompt.id}")
-        text_file, schema_file = _names(step)
-        own = {text_file: active[0].content.encode("utf-8", "surrogatepass")}
+        text_name, schema_name = make_file_names(step)
+        own = {text_name: active[0].content.encode("utf-8", "surrogatepass")}
         if history.output_schema is not None:
-            own[schema_file] = _json(history.output_schema)
+            own[schema_name] = _to_json(history.output_schema)
         files |= own
         entries[step] = {
             "id": prompt.id,
@@ -231,136 +223,152 @@ def _upstream(
             "version_created_at": active[0].created_at.isoformat(),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in own.items()},
         }
-    head = {"format": _FORMAT, "base_url": credentials.base_url, "org_slug": credentials.org_slug}
-    return {**head, **client.prompts._project(project_slug, None), "prompts": entries}, files
+    owner = {"format": _FORMAT, "base_url": credentials.base_url, "org_slug": credentials.org_slug, **project}
+    return Upstream({**owner, "prompts": entries}, files)
 
 
-def _names(step_id: str) -> tuple[str, str]:
-    """The files of a step: others than those of any other step, also where case does not count."""
-    stem = _UNSAFE.sub(_percent_encoded, step_id)
-    if not 0 < len(stem) <= _LONGEST:
+def make_file_names(step_id: str) -> tuple[str, str]:
+    """Return the names of a step's text and schema. No two steps share a name, even where case does not matter."""
+    stem = _UNSAFE.sub(_percent_encode, step_id)
+    if not 0 < len(stem) <= _MAX_STEM:
         stem = f"{stem[:200]}~{hashlib.sha256(step_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
     return f"{stem}.md", f"{stem}.schema.json"
 
 
-def _percent_encoded(match: re.Match[str]) -> str:
+def _percent_encode(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
-def _json(value: Any) -> bytes:
+def _to_json(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes the escape that JSON has for it
+    return text.encode("utf-8", "backslashreplace")  # writes a lone surrogate as JSON escapes it
 
 
-class _Folder:
-    """What is in a directory, beside what upstream has."""
+@attrs.frozen
+class FileState:
+    """One file of a directory. Its contents are given as hashes, and None means that there is no file."""
 
-    def __init__(self, path: Path, upstream: dict[str, Any]) -> None:
-        self.upstream: dict[str, Any] = upstream["prompts"]
-        self.pulled = _read(path / _MANIFEST, upstream)
-        """Entries of the manifest; None without one."""
-        unfinished = [_read(manifest, upstream) or {} for manifest in path.glob(f"{_UNFINISHED}*.json")]
-        self.want = _hashes(self.upstream)
-        self.was = _hashes(self.pulled or {})
-        self._ours = [self.was, *map(_hashes, unfinished)]
-        self.have = {name: _hash(path / name) for name in sorted(set(self.want).union(*self._ours))}
+    name: str
+    found: str | None
+    """What is in the directory."""
+    pulled: str | None
+    """What the last finished pull left."""
+    wanted: str | None
+    """What is upstream."""
+    is_edited: bool
+    """Whether there is a file that is neither upstream nor written by a pull, including pulls that were killed."""
 
-    def is_edited(self, name: str) -> bool:
-        """Whether a file is there that is neither what a pull wrote, be it one that was killed, nor what it would."""
-        found = self.have[name]
-        return found not in (None, self.want.get(name)) and all(found != hashes.get(name) for hashes in self._ours)
+    @property
+    def is_missing(self) -> bool:
+        """Whether a file that was pulled and still exists upstream has been deleted here."""
+        return self.found is None and self.pulled is not None and self.wanted is not None
 
 
-def _read(path: Path, upstream: dict[str, Any]) -> dict[str, Any] | None:
-    """The entries of a manifest, None without one; ArtanisError for what no pull from there can have written."""
+def _read_directory(path: Path, upstream: Upstream) -> tuple[dict[str, Any] | None, list[FileState]]:
+    """Return the entries of the manifest, or None without one, and the state of each file upstream or in a manifest."""
+    entries = _read_manifest(path / _MANIFEST, upstream)
+    unfinished = [_read_manifest(found, upstream) for found in path.glob(f"{_TEMPORARY}*.json")]
+    wanted, pulled, *others = map(_list_hashes, (upstream.manifest["prompts"], entries, *unfinished))
+    states: list[FileState] = []
+    for name in sorted({*wanted, *pulled, *itertools.chain(*others)}):
+        found, known = _hash(path / name), [hashes.get(name) for hashes in (wanted, pulled, *others)]
+        is_edited = found is not None and found not in known
+        states.append(FileState(name, found, pulled.get(name), wanted.get(name), is_edited))
+    return entries, states
+
+
+def _read_manifest(path: Path, upstream: Upstream) -> dict[str, Any] | None:
+    """Return the entries of a manifest by step, or None if there is no manifest.
+
+    Raises:
+        ArtanisError: if no pull from this project can have written it.
+    """
     found = _hash(path)
     if found is None:
         return None
     try:
-        if found == _NO_FILE:
-            raise ValueError("a link, or no file at all")
+        if found == _NOT_A_FILE:
+            raise ValueError("a link or a special file")
         data: Any = json.loads(path.read_bytes())
         entries: dict[str, Any] = data["prompts"]
         for step_id, entry in entries.items():
-            # A name that does not follow from the step could lead out of the directory.
-            if not entry["files"].keys() <= {*_names(step_id)}:
-                raise ValueError(f"names that are not of the step {step_id!r}")
-        places = [{key: value for key, value in each.items() if key != "prompts"} for each in (data, upstream)]
+            # Any other name could lead out of the directory.
+            if not entry["files"].keys() <= {*make_file_names(step_id)}:
+                raise ValueError(f"wrong file names for the step {step_id!r}")
+        owners = [{key: value for key, value in each.items() if key != "prompts"} for each in (data, upstream.manifest)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtanisError(
-            f"{path} is not what a pull writes ({type(error).__name__}: {error}). Restore it, or move it away and pull "
-            "again: files that are as upstream has them stay."
+            f"{path} is damaged or was not written by a pull ({type(error).__name__}: {error}). Restore it, or move it "
+            "away and pull again: files that match upstream are kept."
         ) from None
-    if places[0] != places[1]:
-        there, here = (", ".join(printable(f"{key} {value}") for key, value in place.items()) for place in places)
-        raise ArtanisError(f"{path} is of {there}. This would be {here}: choose another directory.")
+    if owners[0] != owners[1]:
+        there, here = (", ".join(printable(f"{key} {value}") for key, value in owner.items()) for owner in owners)
+        raise ArtanisError(f"{path} belongs to {there}, not to {here}. Choose another directory.")
     return entries
 
 
-def _hashes(entries: dict[str, Any]) -> dict[str, str]:
-    return {name: hash_ for entry in entries.values() for name, hash_ in entry["files"].items()}
+def _list_hashes(entries: dict[str, Any] | None) -> dict[str, str]:
+    return {name: hash_ for entry in (entries or {}).values() for name, hash_ in entry["files"].items()}
 
 
 def _hash(path: Path) -> str | None:
-    """Of the content of a file; None where there is none, and no hash where there is a link or the like."""
+    """Return the hash of a file's content, None if there is no file, or `_NOT_A_FILE`."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "A directory is in the place of a file", str(path))
-    return hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(mode) else _NO_FILE
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return _NOT_A_FILE
+    return hashlib.sha256(path.read_bytes()).hexdigest()  # of a directory: IsADirectoryError
 
 
-def _status(path: Path, upstream: dict[str, Any]) -> PromptsStatus:
-    folder = _Folder(path, upstream)
-    then, now = folder.pulled or {}, folder.upstream
-    steps = sorted({*then, *now})
-    files = {step: folder.have.keys() & _names(step) for step in steps}
-    deleted = {name for name in folder.was.keys() & folder.want.keys() if folder.have[name] is None}
+def _compare(path: Path, upstream: Upstream) -> PromptsStatus:
+    pulled, states = _read_directory(path, upstream)
+    then, now = pulled or {}, upstream.manifest["prompts"]
+    files = {state.name: state for state in states}
+    steps = {step: [files[name] for name in make_file_names(step) if name in files] for step in sorted({*then, *now})}
     return PromptsStatus(
-        pulled=folder.pulled is not None,
+        pulled=pulled is not None,
         new=tuple(step for step in steps if step not in then),
         changed=tuple(step for step in steps if step in then and step in now and then[step] != now[step]),
         gone=tuple(step for step in steps if step not in now),
-        edited=tuple(step for step in steps if any(map(folder.is_edited, files[step]))),
-        missing=tuple(step for step in steps if files[step] & deleted),
+        edited=tuple(step for step in steps if any(file.is_edited for file in steps[step])),
+        missing=tuple(step for step in steps if any(file.is_missing for file in steps[step])),
     )
 
 
-def _pull(path: Path, upstream: dict[str, Any], files: dict[str, bytes], force: bool) -> PullReport:
-    folder = _Folder(path, upstream)
-    stale = [name for name, found in folder.have.items() if found != folder.want.get(name)]
-    edited = [name for name in stale if folder.is_edited(name) and not force]
-    kept = [name for name in edited if folder.want.get(name) == folder.was.get(name)]
-    if conflicts := [name for name in edited if name not in kept]:
+def _pull(path: Path, upstream: Upstream, force: bool) -> PullReport:
+    pulled, states = _read_directory(path, upstream)
+    edited = [] if force else [state for state in states if state.is_edited]
+    if conflicts := [state.name for state in edited if state.wanted != state.pulled]:
         raise PromptConflictError(path, conflicts)
-    written = [name for name in stale if name not in kept and name in files]
-    removed = [name for name in stale if name not in kept and name not in files]
-    if written or removed or folder.pulled != folder.upstream:
+    outdated = [state for state in states if state.found != state.wanted and state not in edited]
+    written = [state.name for state in outdated if state.wanted is not None]
+    removed = [state.name for state in outdated if state.wanted is None]
+    if outdated or pulled != upstream.manifest["prompts"]:
         path.mkdir(parents=True, exist_ok=True)
-        unfinished = path / f"{_UNFINISHED}{secrets.token_hex(8)}.json"
-        _write(unfinished, _json(upstream))
+        unfinished = path / f"{_TEMPORARY}{secrets.token_hex(8)}.json"
+        _write(unfinished, _to_json(upstream.manifest))
         for name in written:
-            _write(path / name, files[name])
+            _write(path / name, upstream.files[name])
         for name in removed:
             (path / name).unlink(missing_ok=True)
         unfinished.replace(path / _MANIFEST)
-    for left_over in path.glob(f"{_UNFINISHED}*"):
+    for left_over in path.glob(f"{_TEMPORARY}*"):
         left_over.unlink(missing_ok=True)
-    return PullReport(written=tuple(written), removed=tuple(removed), kept=tuple(kept))
+    return PullReport(written=tuple(written), removed=tuple(removed), kept=tuple(state.name for state in edited))
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
-            error.filename = str(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk leaves it out
         raise
+    finally:
+        temporary.unlink(missing_ok=True)
