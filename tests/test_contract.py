@@ -1,4 +1,4 @@
-"""`python -m artanis_client.contract`: what it finds in an API that has moved, and what it says."""
+"""The check of a live API: what it finds in an API that has changed, and how it reports it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
 
 
 def check(credentials: Mapping[str, Any], **options: Any) -> contract.Report:
-    """The report of a client with these credentials."""
+    """Check with a client that has these credentials."""
     with Artanis(**credentials) as client:
         return contract.check(client, **options)
 
@@ -72,7 +72,7 @@ def verdicts(report: contract.Report) -> dict[str, str]:
 
 
 def test_the_clean_sandbox_is_in_step() -> None:
-    """Nothing is found, every operation is called, and no more requests are sent than allowed."""
+    """The check finds nothing, calls every operation, and stays within its limit of requests."""
     with Sandbox() as sandbox:
         report = check(sandbox.credentials)
         assert report.requests == sandbox.request_count <= 50
@@ -84,7 +84,7 @@ def test_the_clean_sandbox_is_in_step() -> None:
 
 @pytest.mark.parametrize("kind", NAMED)
 def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
-    """What the sandbox does differently is reported, and nothing else is."""
+    """The check reports what the sandbox does differently, and nothing else."""
     with Sandbox(drift=[kind]) as sandbox:
         report = check(sandbox.credentials)
     assert sorted(findings(report)) == sorted(NAMED[kind])
@@ -94,21 +94,21 @@ def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
 
 
 def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
-    """A kind that is added there is added here."""
+    """A kind of drift added to the sandbox must be added here."""
     from artanis_client.sandbox import DRIFTS
 
     assert sorted(DRIFTS) == sorted(NAMED)
 
 
 def test_ids_are_found_under_another_key() -> None:
-    """A renamed list does not keep its details from being checked."""
+    """Details are checked even if the key around their list is renamed."""
     with Sandbox(drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
         report = check(sandbox.credentials)
     assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
 
 
 def test_what_is_provisional_is_settled() -> None:
-    """It is said whether the knowledge docs exist and what they return, and neither answer makes the check fail."""
+    """The report says whether the knowledge docs exist and what they return; neither makes the check fail."""
     with Sandbox() as sandbox:
         there = check(sandbox.credentials)
     with Sandbox(drift=["no-knowledge-docs"]) as sandbox:
@@ -121,7 +121,7 @@ def test_what_is_provisional_is_settled() -> None:
 
 
 def api(**answers: Any) -> Callable[[Request], Answer]:
-    """An API of one prompt and one trace, with other answers for the paths of some operations."""
+    """An API with one prompt and one trace, and with the given answers for some operations."""
     usual = {
         "listPrompts": Answer(200, {"prompts": [PROMPT]}),
         "getPrompt": Answer(200, {"id": PROMPT["id"], "stepId": "classify", "outputSchema": {}, "versions": []}),
@@ -151,14 +151,14 @@ def api(**answers: Any) -> Callable[[Request], Answer]:
 
 @pytest.fixture
 def command(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the command against the server, with the credentials in the environment."""
+    """A function that runs the command against the server, with credentials in the environment."""
     for name, value in server.credentials.items():
         monkeypatch.setenv(f"ARTANIS_{name.upper()}", value)
     return lambda *arguments: main(arguments)
 
 
 def test_in_step_is_0(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """The report names each operation, what came back, and what the provisional ones are."""
+    """The report names each operation and what it returned, and says whether the provisional ones exist."""
     server.answers = [api()]
     assert command() == 0
     shown = capsys.readouterr().out
@@ -169,7 +169,7 @@ def test_in_step_is_0(server: Server, command: Callable[..., int], capsys: pytes
 
 
 def test_drift_is_1(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each drift says what, where, how often, and what it looks like; values are not shown."""
+    """Each finding is a line that says what, where, how often and in which form, without values."""
     spans = [span(tokens=123, stepId="one"), span(tokens=456)]
     server.answers = [api(getTrace=Answer(200, trace(spans=spans, feedback=[], status=None, reviewedAt="8 April")))]
     assert command() == 1
@@ -183,7 +183,7 @@ def test_drift_is_1(server: Server, command: Callable[..., int], capsys: pytest.
 
 
 def test_values_on_request(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """With --show-values, samples are real, and the request that had them is named; the key never is."""
+    """--show-values shows values and the request that returned them, but never the API key."""
     server.answers = [api(getTrace=Answer(200, trace(spans=[], feedback=[], echo=[KEY, "8 April"])))]
     assert command("--show-values") == 1
     shown = capsys.readouterr().out
@@ -194,7 +194,7 @@ def test_values_on_request(server: Server, command: Callable[..., int], capsys: 
 def test_a_key_in_the_name_of_a_field(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Even a server that uses the key as the name of a field gets it into no report."""
+    """The API key stays out of the report even if the server uses it as the name of a field."""
     docs = Answer(200, {"knowledgeDocs": [{"id": "one", KEY: KEY}]})
     server.answers = [api(listKnowledgeDocs=docs, getTrace=Answer(200, trace(spans=[], feedback=[], **{KEY: KEY})))]
     for arguments in ([], ["--json"], ["--show-values"], ["--json", "--show-values"]):
@@ -207,14 +207,14 @@ def test_a_key_in_the_name_of_a_field(
 def test_a_name_that_would_break_out_of_its_line(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Escape sequences from the server reach no terminal."""
+    """Escape sequences sent by the server are escaped before they are printed."""
     server.answers = [api(getTrace=Answer(200, trace(spans=[], feedback=[], **{"a\x1b[2J\nb": 1})))]
     assert command() == 1
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_json(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """--json prints one document with all that the report has, and the same exit status."""
+    """--json prints the whole report as one document, with the same exit status."""
     server.answers = [api(getTrace=Answer(200, trace(spans=[span(stepId=7)], feedback=[])))]
     assert command("--json") == 1
     report = json.loads(capsys.readouterr().out)
@@ -244,7 +244,7 @@ def test_json(server: Server, command: Callable[..., int], capsys: pytest.Captur
 def test_wrong_usage_is_2(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], advice: str
 ) -> None:
-    """A wrong argument is one line that says what to do, before any request."""
+    """A wrong argument leads to one line that says what to do, before any request."""
     assert command(*arguments) == 2
     assert advice in capsys.readouterr().err
 
@@ -252,7 +252,7 @@ def test_wrong_usage_is_2(
 def test_no_project_is_2(
     command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a project there is nothing to list."""
+    """Without a project, the check fails before any request."""
     monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
     assert command() == 2
     assert "ARTANIS_PROJECT_SLUG" in capsys.readouterr().err
@@ -261,7 +261,7 @@ def test_no_project_is_2(
 def test_an_unknown_project_is_2(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """When every list is 404, the project or the host is wrong, and not the contract."""
+    """If every list returns 404, the check blames the project or the host, not the contract."""
     not_found = Answer(404, {"error": "Not found"})
     server.answers = [api(listPrompts=not_found, listTraces=not_found)]
     assert command() == 2
@@ -271,7 +271,7 @@ def test_an_unknown_project_is_2(
 def test_no_key_is_3(
     command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Missing credentials are told from drift."""
+    """Missing credentials have their own exit status."""
     monkeypatch.delenv("ARTANIS_API_KEY")
     assert command() == 3
     assert "ARTANIS_API_KEY" in capsys.readouterr().err
@@ -279,20 +279,20 @@ def test_no_key_is_3(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_are_3(server: Server, command: Callable[..., int], status: int) -> None:
-    """A key or an organization that the API refuses is no drift, and ends the check at once."""
+    """If the API refuses the key or the organization, the check ends at once and reports no drift."""
     server.answer(status, {"error": "no"})
     assert command() == 3
     assert len(server.requests) == 1
 
 
 def test_one_operation_that_refuses_is_drift(server: Server, command: Callable[..., int]) -> None:
-    """Where other operations have accepted the key, a refusal is the operation's."""
+    """If other operations have accepted the key, a refusal counts as drift."""
     server.answers = [api(getTrace=Answer(403, {"error": "Forbidden"}))]
     assert command() == 1
 
 
 def test_unreachable_is_5(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """Without an answer nothing is said about the contract."""
+    """If nothing answers, the check reports the network, not drift."""
     assert command("--base-url", "http://127.0.0.1:9") == 5
     assert "Check the network" in capsys.readouterr().err
 
@@ -302,7 +302,7 @@ def test_unreachable_is_5(command: Callable[..., int], capsys: pytest.CaptureFix
 def test_failing_is_5(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str], failing: Answer
 ) -> None:
-    """An operation that fails for reasons of its own is no drift; what is known of the others is reported."""
+    """An operation that fails on the server is not drift, and the others are reported."""
     server.answers = [api(getTrace=failing)]
     assert command() == 5
     shown = capsys.readouterr().out
@@ -313,20 +313,20 @@ def test_failing_is_5(
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow each other at once."""
+    """Retries do not wait."""
     monkeypatch.setattr("artanis_client._clock.sleep", lambda _: None)
 
 
 @pytest.mark.usefixtures("no_waiting")
 def test_drift_outweighs_a_failure(server: Server, command: Callable[..., int]) -> None:
-    """What was found stays found, whatever else could not be asked."""
+    """Drift decides the exit status, even if another operation fails."""
     server.answers = [api(getTrace=Answer(500), getPrompt=Answer(200, {}))]
     assert command() == 1
 
 
 @pytest.mark.usefixtures("no_waiting")
 def test_retries_count(server: Server, command: Callable[..., int]) -> None:
-    """No more requests go out than allowed, retries included."""
+    """Retries count towards the limit of requests."""
     server.answers = [api(listPrompts=Answer(503))]
     command("--max-requests", "2")
     assert len(server.requests) == 2
@@ -335,7 +335,7 @@ def test_retries_count(server: Server, command: Callable[..., int]) -> None:
 def test_a_small_budget_goes_to_what_matters(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Lists come first, then one detail of each kind; what was not asked is said."""
+    """Lists come first, then one detail of each kind; the report says what was left out."""
     server.answers = [api()]
     assert command("--max-requests", "4") == 0
     shown = capsys.readouterr().out
@@ -358,14 +358,14 @@ def test_a_small_budget_goes_to_what_matters(
     ],
 )
 def test_responses_that_are_odd_as_a_whole(server: Server, answer: Answer, kind: str) -> None:
-    """Nothing that a server can send ends the check with anything but a finding."""
+    """Whatever a server sends leads to a finding, not to an exception."""
     server.answers = [api(getTrace=answer)]
     report = check(server.credentials)
     assert [found[1] for found in findings(report) if found[0] == "getTrace"] == ([kind] if kind else [])
 
 
 def test_the_form_of_a_page(server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """A body that is no JSON is text, of so many characters."""
+    """The form of a body that is not JSON is the number of its characters."""
     server.answers = [
         api(getTrace=Answer(200, b"<title>Please log in to go on</title>", {"content-type": "text/html"}))
     ]
@@ -376,7 +376,7 @@ def test_the_form_of_a_page(server: Server, command: Callable[..., int], capsys:
 
 
 def test_a_list_of_nothing(server: Server) -> None:
-    """An empty project is in step, and what could not be asked for is said to be so."""
+    """An empty project is in step, and its details are reported as not checked."""
     server.answers = [api(listPrompts=Answer(200, {"prompts": []}), listTraces=Answer(200, {"traces": []}))]
     report = check(server.credentials)
     assert report.in_step
@@ -384,14 +384,14 @@ def test_a_list_of_nothing(server: Server) -> None:
 
 
 def test_a_trace_deleted_meanwhile(server: Server) -> None:
-    """A 404 beside successes is somebody's deletion, not drift."""
+    """A 404 for one of several traces is not drift: it may have been deleted."""
     gone = trace(id="gone")
     server.answers = [api(listTraces=Answer(200, {"traces": [trace(), gone]}))]
     assert check(server.credentials).in_step
 
 
 def test_ids_that_could_lead_elsewhere_are_not_followed(server: Server) -> None:
-    """An id from the server is put into a path only when it can be nothing but an id."""
+    """The check ignores ids that would change the path of a request."""
     bad = [trace(id=id_) for id_ in ("../x", "a/b", "", "a?b")]
     server.answers = [api(listTraces=Answer(200, {"traces": [*bad, {"id": 7}, 7, trace()]}))]
     check(server.credentials)
@@ -400,7 +400,7 @@ def test_ids_that_could_lead_elsewhere_are_not_followed(server: Server) -> None:
 
 
 def test_only_reads(server: Server) -> None:
-    """Nothing but GET goes out."""
+    """The check sends only GET requests."""
     server.answers = [api()]
     check(server.credentials)
     assert {request.method for request in server.requests} == {"GET"}
@@ -417,7 +417,7 @@ def test_as_a_program() -> None:
 
 
 def test_a_reader_that_has_seen_enough() -> None:
-    """`| head -1` does not turn the verdict into a traceback."""
+    """`| head -1` does not change the exit status or cause a traceback."""
     with Sandbox() as sandbox:
         environment = {**unmeasured(), **sandbox.environment}
         program = [sys.executable, "-m", "artanis_client.contract"]
@@ -431,7 +431,7 @@ def test_a_reader_that_has_seen_enough() -> None:
 
 
 def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """What to install is said in one line, and the exit status is not that of drift."""
+    """Without the extra, one line says what to install, and the exit status is not that of drift."""
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert command() == 2
     assert "pip install 'artanis-client[contract]'" in capsys.readouterr().err
@@ -442,7 +442,7 @@ def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.Monk
 def test_interrupted_is_130(
     server: Server, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C ends the check quietly."""
+    """Ctrl-C ends the check without output."""
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -453,13 +453,13 @@ def test_interrupted_is_130(
 
 
 def test_type_hints() -> None:
-    """Type hints of everything public can be read at run time."""
+    """`typing.get_type_hints` works on everything public."""
     for name in contract.__all__:
         assert typing.get_type_hints(getattr(contract, name))
 
 
 def test_the_client_is_used_as_it_is(server: Server) -> None:
-    """Its hooks see every request that the report counts, and it stays open."""
+    """The client's hooks see every request that the report counts, and the client stays open."""
     server.answers = [api()]
     seen: list[Any] = []
     with Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [seen.append]}}) as client:
@@ -469,7 +469,7 @@ def test_the_client_is_used_as_it_is(server: Server) -> None:
 
 
 def test_a_renewed_key_counts(server: Server) -> None:
-    """A request that is sent again with another key is counted twice, and neither key is in the report."""
+    """A request sent again with a renewed key counts twice, and the new key stays out of the report."""
     docs = Answer(200, {"knowledgeDocs": [{"id": "one", "keys": ["first-secret", "other-secret"]}]})
     server.answers = [Answer(401, {"error": "expired"}), api(listKnowledgeDocs=docs)]
     keys = iter(["first-secret", "other-secret"])
@@ -481,7 +481,7 @@ def test_a_renewed_key_counts(server: Server) -> None:
 
 
 def test_an_escaped_key(server: Server) -> None:
-    """A key that the server has written with escapes of JSON is removed, too."""
+    """The API key is removed even if the server writes it with JSON escapes."""
     body = json.dumps({**trace(), "spans": [], "feedback": [], "echo": "KEY"})
     escaped = "".join(f"\\u{ord(char):04x}" for char in KEY)
     server.answers = [api(getTrace=Answer(200, body.replace("KEY", escaped).encode()))]
@@ -501,7 +501,7 @@ def test_deep_values(server: Server) -> None:
 
 
 def test_operations_that_are_not_called() -> None:
-    """What would write, or needs a value that the check does not have, is reported with the reason."""
+    """Operations that write, or need a value that the check lacks, are skipped with a reason."""
     documented = {"operationId": "op", "responses": {"200": {"description": "OK"}}}
     needed = {"name": "query", "in": "query", "required": True}
     document = {

@@ -112,12 +112,11 @@ def _nearest_alternative(error: ValidationError) -> list[ValidationError]:
     """Return the errors of the alternative that the value is probably meant to be: its own type is right."""
     context: Any = error.context or ()
     wrong = {each.relative_schema_path[0] for each in context if each.validator == "type" and not each.relative_path}
-    none: list[ValidationError] = []
     alternatives: dict[Any, list[ValidationError]] = {}
     for each in context:
         if each.relative_schema_path[0] not in wrong:
             alternatives.setdefault(each.relative_schema_path[0], []).append(each)
-    return min(alternatives.values(), key=len, default=none)
+    return min(alternatives.values(), key=len) if alternatives else []
 
 
 def _expected(schema: Any) -> str:
