@@ -1,4 +1,4 @@
-"""The scorecard as a page: what it says, that it can be read everywhere, and that nothing in the data breaks it."""
+"""The HTML report: its contents, its accessibility, and that no data can break it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def page(made: Iterable[EvaluationExample], **more: Any) -> str:
 
 
 def parse(html: str) -> ElementTree.Element:
-    """The page, which is XML, too: read strictly, where a browser would forgive."""
+    """Parse the page as XML, which is stricter than a browser."""
     return ElementTree.fromstring(html.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314
 
 
@@ -67,12 +67,12 @@ def words(element: ElementTree.Element) -> str:
 
 
 def prose(root: ElementTree.Element) -> str:
-    """The text of a page as a browser shows it, with any white space as one space."""
+    """Return the text of a page with all white space collapsed, as a browser shows it."""
     return " ".join(words(root).split())
 
 
 def table(root: ElementTree.Element, name: str) -> list[list[str]]:
-    """The rows of a table's bodies; a row that names a group is put in front of those of the group."""
+    """Return the rows of a table; the name of a group becomes the first cell of each of its rows."""
     [found] = [each for each in root.iter("table") if each.find(f"caption[@id='{name}']") is not None]
     rows: list[list[str]] = []
     group: list[str] = []
@@ -105,7 +105,7 @@ def interval(row: ScorecardRow) -> str:
 
 
 def test_tables_are_the_scorecard(project: list[EvaluationExample]) -> None:
-    """The tables have the numbers of `scorecard`, by version as it has them, and by week put together by step."""
+    """The tables show the numbers of `scorecard`: per version, and per week summed up by step."""
     root = parse(page(iter(project)))
     expected = [
         [
@@ -135,7 +135,7 @@ def test_tables_are_the_scorecard(project: list[EvaluationExample]) -> None:
 
 
 def test_the_backlog_is_as_old_as_its_oldest() -> None:
-    """The week of a step's oldest span that nobody reviewed is there; reviewed ones may be older."""
+    """The backlog shows the week of each step's oldest unreviewed span."""
     made = [
         example(approved=approved, created_at=NOON + timedelta(weeks=weeks))
         for weeks, approved in ((0, 1), (2, None), (3, None), (4, 1))
@@ -144,7 +144,7 @@ def test_the_backlog_is_as_old_as_its_oldest() -> None:
 
 
 def test_charts_show_the_scorecard(project: list[EvaluationExample]) -> None:
-    """Dots and lines are where the numbers are, in per cent of the axis: versions across, weeks upwards."""
+    """Dots and lines are where the numbers of the scorecard put them."""
     card = scorecard(project)
     across, *panels = charts(parse(page(project)))
     reviewed = [row for row in card["versions"] if row["reviewed"]]
@@ -174,7 +174,7 @@ def test_charts_show_the_scorecard(project: list[EvaluationExample]) -> None:
 
 
 def test_weeks_without_reviews_are_gaps() -> None:
-    """Only weeks in a row are joined, and each has its whisker."""
+    """Only consecutive weeks are connected; each week has its interval."""
     made = [example(created_at=NOON + timedelta(weeks=weeks)) for weeks in (0, 1, 3)]
     _, panel = charts(parse(page(made)))
     lines = [(line.get("x1"), line.get("x2")) for line in panel.iterfind("line[@class='mark']")]
@@ -183,7 +183,7 @@ def test_weeks_without_reviews_are_gaps() -> None:
 
 
 def test_versions_by_name() -> None:
-    """A version is called by its name, with its id in the table, and is marked in the week in which it appears."""
+    """A version is shown by name, with its id in the table, and is marked in its first week."""
     made = [
         example(prompt_version_id=version, created_at=NOON + timedelta(weeks=weeks))
         for version, weeks in (("old-id", 0), ("new-id", 1), ("new-id", 2))
@@ -198,7 +198,7 @@ def test_versions_by_name() -> None:
 
 
 def test_labels_of_versions_differ() -> None:
-    """Without a name, a version is called by its id cut short, or numbered, where that is not enough to tell it."""
+    """A version without a name is shown by its shortened id, or by a number if shortened ids collide."""
     made = [
         example(step_id=step, prompt_version_id=version, created_at=NOON + timedelta(hours=hours))
         for hours, (step, version) in enumerate(
@@ -240,7 +240,7 @@ LONG = "It was sent on Monday and will be with you soon. "
     ],
 )
 def test_corrections(output: Any, approved: Any, expected: list[list[str]]) -> None:
-    """A correction is where and what: the smallest parts of the JSON that differ, counted once for each span."""
+    """A correction is a path and two values: the smallest parts of the JSON that differ, counted once per span."""
     root = parse(page([example(output, approved)] * 3))
     assert table(root, "changes") == [["classify", *change, "3"] for change in expected]
     paths = sorted({path for path, _, _ in expected})
@@ -248,7 +248,7 @@ def test_corrections(output: Any, approved: Any, expected: list[list[str]]) -> N
 
 
 def test_frequent_corrections_come_first() -> None:
-    """They are sorted by how often they were made; what was changed only once is in the paths alone."""
+    """Corrections are sorted by frequency; a change that was made only once is left out."""
     made = [
         example(n, "other", step_id=step)
         for step, n, times in (("b", 1, 2), ("a", 2, 3), ("a", 3, 1))
@@ -261,7 +261,7 @@ def test_frequent_corrections_come_first() -> None:
 
 
 def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more than fit in memory, frequent ones stay, with a count that is too low by no more than the page says."""
+    """If there are too many corrections to count, frequent ones stay, and the page says how far off counts may be."""
     monkeypatch.setattr(_corrections, "MAX_COUNTED", 40)
     held: list[int] = []
 
@@ -285,7 +285,7 @@ def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_examples_are_let_go() -> None:
-    """Examples come from a generator, are looked at once, and are not kept."""
+    """Each example is looked at once and then released."""
     seen: list[weakref.ref[EvaluationExample]] = []
 
     def generate() -> Iterator[EvaluationExample]:
@@ -300,7 +300,7 @@ def test_examples_are_let_go() -> None:
 
 
 def test_nothing_to_report() -> None:
-    """An empty project gives a page that says so, and what it is of."""
+    """The page of an empty project says so, and shows where the data is from."""
     html = page([])
     root = parse(html)
     assert "There are no spans, so there is nothing to report." in words(root)
@@ -309,7 +309,7 @@ def test_nothing_to_report() -> None:
 
 
 def test_nothing_reviewed() -> None:
-    """Without a review there is no rate and no dot; the page says so in words."""
+    """Without reviews, the page shows no rates and no dots, and says so."""
     root = parse(page([example(approved=None, created_at=NOON + timedelta(weeks=weeks)) for weeks in (0, 1)]))
     assert "2 spans of 1 step, from the week of 2026-04-06 to the week of 2026-04-13. None of them" in prose(root)
     assert "No output was corrected." in words(root)
@@ -319,7 +319,7 @@ def test_nothing_reviewed() -> None:
 
 
 def test_everything_reviewed() -> None:
-    """Without a backlog there is a sentence in its place; a single week stands in the middle."""
+    """A sentence replaces an empty backlog; a single week is in the middle of its chart."""
     root = parse(page([example(1, 1), example(1, 2)]))
     assert "Every span has been reviewed." in words(root)
     assert "accepted 1 unchanged: 50.0 % of those reviewed (95 % interval 9.5 to 90.5 %)" in prose(root)
@@ -327,18 +327,18 @@ def test_everything_reviewed() -> None:
 
 
 def test_times_are_utc() -> None:
-    """The time on the page is in UTC and says so."""
+    """The time on the page is marked as UTC."""
     html = page([], generated_at=datetime(2026, 4, 8, 14, 30, 1, 999, tzinfo=timezone(timedelta(hours=2))))
     assert "2026-04-08T12:30:01Z" in html
 
 
 def test_the_order_of_examples_does_not_matter(project: list[EvaluationExample]) -> None:
-    """The same examples give the same page, in whatever order they were read."""
+    """The page does not depend on the order of the examples."""
     assert page(project) == page(project[::-1])
 
 
 def test_the_same_page_in_every_process() -> None:
-    """Nothing depends on the hash of text, which differs from process to process."""
+    """The page does not depend on string hashes, which differ from process to process."""
     code = (
         "import json, sys; from datetime import datetime; from artanis_client import EvaluationExample\n"
         "from artanis_client.report import report_html\n"
@@ -362,7 +362,7 @@ def test_the_same_page_in_every_process() -> None:
 
 
 class Tags(HTMLParser):
-    """What a parser of HTML makes of a page."""
+    """Collects the tags and the text of an HTML page."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -433,7 +433,7 @@ json_values = st.recursive(
     names=st.dictionaries(odd, odd, max_size=3),
 )
 def test_odd_text(made: list[EvaluationExample], title: str, source: dict[str, str], names: dict[str, str]) -> None:
-    """Whatever the API sends, the page can be written, is well-formed as XML and as HTML, and has text as text."""
+    """Whatever the API sends, the page can be encoded, is well-formed, and shows text as text."""
     html = page(made * 2, title=title, source=source, prompt_names=names)
     html.encode()
     root = parse(html)
@@ -457,7 +457,7 @@ def nested(depth: int, core: Any) -> Any:
 
 
 def test_deep_values() -> None:
-    """Values nested more deeply than Python recurses are compared and named."""
+    """Values that are nested too deeply for a recursion are compared, too."""
     root = parse(page([example(nested(2_000, 1), nested(2_000, 2))] * 2))
     [[step, path, old, new, count]] = table(root, "changes")
     assert (step, old, new, count) == ("classify", "1", "2", "2")
@@ -468,7 +468,7 @@ def test_deep_values() -> None:
 
 
 def test_it_refers_to_nothing(project: list[EvaluationExample]) -> None:
-    """The page needs neither network nor script, and forbids both."""
+    """The page needs neither the network nor scripts, and forbids both."""
     html = page(project)
     root = parse(html)
     assert root.get("lang") == "en"
@@ -480,7 +480,7 @@ def test_it_refers_to_nothing(project: list[EvaluationExample]) -> None:
 
 
 def test_it_can_be_heard(project: list[EvaluationExample]) -> None:
-    """Each chart has a title and a description, headings go down one level at a time, and tables name their cells."""
+    """A screen reader finds titles, descriptions, a hierarchy of headings, and headers in tables."""
     root = parse(page(project))
     ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
@@ -509,14 +509,14 @@ def test_it_can_be_heard(project: list[EvaluationExample]) -> None:
 
 
 def luminance(colour: str) -> float:
-    """As WCAG 2 defines it."""
+    """Return the relative luminance as WCAG 2 defines it."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_it_can_be_seen() -> None:
-    """Text and marks have a contrast of 4.5 or more on paper and in the dark, in colours that are all from one list."""
+    """Text and marks have a contrast of at least 4.5, in light and in dark mode; all colours are variables."""
     style = STYLE
     themes = [
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block)) for block in re.findall(r":root \{[^}]*--[^}]*\}", style)
@@ -533,7 +533,7 @@ def test_it_can_be_seen() -> None:
 
 
 def test_every_style_is_used(project: list[EvaluationExample]) -> None:
-    """There is no rule for what the page does not have, and no class without a rule but for names of columns."""
+    """Every class in the style sheet is used, and every used class is in the style sheet."""
     root = parse(page([*project, *(example(created_at=NOON + timedelta(weeks=weeks)) for weeks in range(50))]))
     used = {name for element in root.iter() for name in element.get("class", "").split()}
     styled = set(re.findall(r"\.([a-z]+)\b(?=[^{}]*\{)", STYLE))
@@ -542,7 +542,7 @@ def test_every_style_is_used(project: list[EvaluationExample]) -> None:
 
 
 def test_size_of_10_000_traces() -> None:
-    """The page grows with what it shows, which is bounded, and not with the number of traces."""
+    """The size of the page has a limit that does not depend on the number of traces."""
     steps = [example(number % 7, 1, step_id=f"step-{number % 3}") for number in range(21)]
     usual = page(
         attrs.evolve(steps[number % 21], created_at=NOON - timedelta(hours=number % 1500)) for number in range(30_000)
@@ -568,7 +568,7 @@ def test_size_of_10_000_traces() -> None:
 
 
 def test_it_is_pure() -> None:
-    """It computes a page from examples and reads nothing but its own files."""
+    """The report is computed from examples; it reads nothing but its own files."""
     parts: set[str] = set()
     others: set[str] = set()
     for path in FOLDER.glob("*.py"):
@@ -587,7 +587,7 @@ def test_it_is_pure() -> None:
 
 
 def test_everything_is_escaped() -> None:
-    """Markup in any value of the page is shown as text, because the template escapes all values but the style sheet."""
+    """Markup in any value is shown as text: the template escapes everything but the style sheet."""
     hostile = "<script>alert(1)</script>"
     made = [
         example(
@@ -614,7 +614,7 @@ def test_everything_is_escaped() -> None:
 
 
 def test_without_jinja2() -> None:
-    """Without the extra, the page cannot be made, and the error says how to install it before any example is read."""
+    """Without Jinja2, the error says how to install it, before any example is read."""
     code = (
         "import sys; sys.modules['jinja2'] = None; from datetime import datetime\n"
         "from artanis_client.report import report_html\n"

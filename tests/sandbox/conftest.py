@@ -1,4 +1,4 @@
-"""A small sandbox to ask, and a way to run Python beside the tests."""
+"""Fixtures: a small sandbox, clients of it, and a separate Python process."""
 
 import os
 import subprocess
@@ -20,12 +20,12 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def connect() -> Iterator[Callable[..., httpx.Client]]:
-    """Makes HTTP clients of a sandbox; `key` and `org` replace the right headers, None leaves one out."""
+    """Create HTTP clients of a sandbox; `key` and `org` replace the headers, and None omits one."""
     clients: list[httpx.Client] = []
 
     def connect(sandbox: Sandbox, *, key: str | None = "sandbox-key", org: str | None = "sandbox-org") -> httpx.Client:
         headers = {name: value for name, value in {"x-api-key": key, "x-org-slug": org}.items() if value is not None}
-        # Without `verify=False` each client would read the CA certificates first, for nothing.
+        # With `verify`, each client would read the CA certificates, which plain HTTP does not need.
         clients.append(httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False, verify=False))
         return clients[-1]
 
@@ -36,19 +36,19 @@ def connect() -> Iterator[Callable[..., httpx.Client]]:
 
 @pytest.fixture(scope="session")
 def client(sandbox: Sandbox, connect: Callable[..., httpx.Client]) -> httpx.Client:
-    """A client of the small sandbox, with both headers right."""
+    """A client of the small sandbox with valid headers."""
     return connect(sandbox)
 
 
 @pytest.fixture
 def python_environment() -> dict[str, str]:
-    """Variables with which another Python finds what this one finds."""
+    """Environment variables with which another Python finds the same modules."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
 
 
 @pytest.fixture
 def run_python(python_environment: dict[str, str]) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs Python to its end with the given arguments, and with further environment variables given by name."""
+    """Run Python with these arguments and additional environment variables until it exits."""
 
     def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

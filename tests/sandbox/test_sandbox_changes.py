@@ -16,35 +16,35 @@ HERE = {"projectSlug": "support-chat"}
 
 
 class Api:
-    """A sandbox, and what it answers."""
+    """A sandbox and a client of it."""
 
     def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
         self.sandbox = sandbox
         self.client = client
 
     def listed(self, resource: str) -> list[dict[str, Any]]:
-        """What a list shows; its body has to be as compact as that of a sandbox that was not changed."""
+        """Return the items of a list, and check that its body is compact JSON."""
         response = self.client.get(f"/api/{resource}", params=HERE)
         assert response.text == json.dumps(response.json(), ensure_ascii=False, separators=(",", ":"))
         items: list[dict[str, Any]] = response.json()[resource]
         return items
 
     def detail(self, resource: str, resource_id: str) -> Any:
-        """The object with this id, None when it is not found."""
+        """Return the object with this id, or None if it is not found."""
         response = self.client.get(f"/api/{resource}/{resource_id}")
         return None if response.status_code == 404 else response.raise_for_status().json()
 
 
 @pytest.fixture
 def api(connect: Callable[..., httpx.Client]) -> Iterator[Api]:
-    """A running sandbox of a test's own."""
+    """A running sandbox for one test."""
     with Sandbox(traces=40) as sandbox:
         yield Api(sandbox, connect(sandbox))
 
 
 @pytest.mark.parametrize("index", [0, 1, 39])
 def test_deleted_trace(index: int, api: Api) -> None:
-    """A deleted trace is neither listed nor found; all others stay as they were, in their order."""
+    """A deleted trace is neither listed nor found; the others keep their contents and order."""
     before = api.listed("traces")
     details = [api.detail("traces", trace["id"]) for trace in before]
     gone = before.pop(index)
@@ -56,7 +56,7 @@ def test_deleted_trace(index: int, api: Api) -> None:
 
 
 def test_deleted_but_listed(api: Api) -> None:
-    """A trace can be gone although the list still shows it."""
+    """A deleted trace can stay in the list."""
     before = api.listed("traces")
     api.sandbox.delete_trace(before[3]["id"], listed=True)
     assert api.detail("traces", before[3]["id"]) is None
@@ -64,7 +64,7 @@ def test_deleted_but_listed(api: Api) -> None:
 
 
 def test_all_deleted(api: Api) -> None:
-    """Traces can be deleted down to the last, and new ones added afterwards."""
+    """All traces can be deleted, and new ones added afterwards."""
     for trace in api.listed("traces"):
         api.sandbox.review(trace["id"])
         api.sandbox.delete_trace(trace["id"])
@@ -75,7 +75,7 @@ def test_all_deleted(api: Api) -> None:
 
 
 def test_review(api: Api) -> None:
-    """A review approves the right output of every span that had none, and moves nothing else."""
+    """A review approves the right output of every unreviewed span and changes nothing else."""
     before = api.listed("traces")
     newly_reviewed = 0
     for trace in before:
@@ -87,7 +87,7 @@ def test_review(api: Api) -> None:
             assert approved["handle"] is None
             assert approved["classify"] is not None
         else:
-            # The root returns what `classify` and `answer` return, so that their right outputs are to be found in its.
+            # The root returns the outputs of `classify` and `answer`, and so its right output contains theirs.
             assert approved["handle"] == {"label": approved["classify"]["label"], "reply": approved["answer"]}
             assert approved["tone"]["send"] is (approved["tone"]["tone"] == "friendly")
         for old_span, new_span in zip(old["spans"], new["spans"], strict=True):
@@ -101,7 +101,7 @@ def test_review(api: Api) -> None:
 
 
 def test_review_corrects(api: Api) -> None:
-    """Some of what a review approves is what the step returned, and some is not."""
+    """A review accepts some outputs and corrects others."""
     accepted = set()
     for _ in range(20):
         trace_id = api.sandbox.add_trace()
@@ -114,7 +114,7 @@ def test_review_corrects(api: Api) -> None:
 
 @pytest.mark.parametrize(("step", "commented"), [("tone", "tone"), (None, "handle")])
 def test_comment(step: str | None, commented: str, api: Api) -> None:
-    """A comment is on the step that was reviewed, else on the root; it is newer than the trace and earlier comments."""
+    """A comment is on the reviewed step or else on the root, and newer than the trace and earlier comments."""
     trace_id = api.sandbox.add_trace()
     api.sandbox.review(trace_id, step=step, comment="First.")
     api.sandbox.review(trace_id, step=step, comment="Second.")
@@ -130,7 +130,7 @@ def test_comment(step: str | None, commented: str, api: Api) -> None:
 
 
 def test_comments_are_added(api: Api) -> None:
-    """A comment comes after those that were there."""
+    """A new comment comes after the existing ones."""
     old = next(trace for listed in api.listed("traces") if (trace := api.detail("traces", listed["id"]))["feedback"])
     api.sandbox.review(old["id"], comment="One more.")
     *earlier, new = api.detail("traces", old["id"])["feedback"]
@@ -140,7 +140,7 @@ def test_comments_are_added(api: Api) -> None:
 
 
 def test_added_trace(api: Api) -> None:
-    """An added trace is the newest, complete, reviewed by nobody, and like any other."""
+    """An added trace is the newest, completed and unreviewed."""
     before = api.listed("traces")
     first, second = api.sandbox.add_trace(), api.sandbox.add_trace()
     now = api.listed("traces")
@@ -158,7 +158,7 @@ def test_added_trace(api: Api) -> None:
 
 @pytest.mark.parametrize("traces", [0, 1])
 def test_added_to_few(traces: int, connect: Callable[..., httpx.Client]) -> None:
-    """A trace can be added before the block, and where there was none; and be deleted again."""
+    """A trace can be added before the server starts and to an empty project, and deleted again."""
     sandbox = Sandbox(traces=traces)
     added = sandbox.add_trace()
     with sandbox:
@@ -170,7 +170,7 @@ def test_added_to_few(traces: int, connect: Callable[..., httpx.Client]) -> None
 
 
 def test_added_trace_ran_with_the_active_versions(api: Api) -> None:
-    """An added trace names the versions that are active when it is added; a step that lost its prompt names none."""
+    """An added trace has the version ids that are active at that time, and null if the prompt was removed."""
     first, second, third = api.listed("prompts")
     new = api.sandbox.add_version(first["id"], "New.")
     oldest = api.detail("prompts", second["id"])["versions"][0]["id"]
@@ -182,7 +182,7 @@ def test_added_trace_ran_with_the_active_versions(api: Api) -> None:
 
 
 def test_same_changes_same_data(connect: Callable[..., httpx.Client]) -> None:
-    """The same changes of the same data make the same."""
+    """The same changes to the same data give the same result."""
 
     def change(seed: int) -> list[object]:
         with Sandbox(traces=3, seed=seed) as sandbox:
@@ -196,7 +196,7 @@ def test_same_changes_same_data(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_other_version(api: Api) -> None:
-    """Another version can be made the active one: its text is listed, with a later date; nothing else changes."""
+    """Activating another version lists its text with a later date, and changes nothing else."""
     first, second, third = api.listed("prompts")
     before = api.detail("prompts", second["id"])
     old = before["versions"][0]
@@ -235,7 +235,7 @@ def test_removed_prompt(api: Api) -> None:
 
 
 def test_other_projects(connect: Callable[..., httpx.Client]) -> None:
-    """What belongs to another project can be changed too, and the default project is not."""
+    """Changes to another project leave the default project alone."""
     with Sandbox(traces=5) as sandbox:
         client = connect(sandbox, org=sandbox.other_org_slug)
         api = Api(sandbox, connect(sandbox))
@@ -269,7 +269,7 @@ def test_other_projects(connect: Callable[..., httpx.Client]) -> None:
     ],
 )
 def test_unknown(change: Callable[[Sandbox, Api], None], message: str, api: Api) -> None:
-    """An id or step that is unknown is a KeyError that names it, and nothing changes."""
+    """An unknown id or step raises KeyError with its name, and changes nothing."""
     before = api.listed("traces"), api.listed("prompts")
     with pytest.raises(KeyError) as caught:
         change(api.sandbox, api)
@@ -278,7 +278,7 @@ def test_unknown(change: Callable[[Sandbox, Api], None], message: str, api: Api)
 
 
 def test_deleted_twice(api: Api) -> None:
-    """What was deleted is unknown."""
+    """A deleted object cannot be changed."""
     first, second, *_ = api.listed("traces")
     for trace_id, listed in ((first["id"], True), (second["id"], False)):
         api.sandbox.delete_trace(trace_id, listed=listed)
@@ -288,7 +288,7 @@ def test_deleted_twice(api: Api) -> None:
 
 
 def test_many_threads(api: Api) -> None:
-    """Threads that change the sandbox at once lose nothing, while every answer is whole."""
+    """Concurrent changes are not lost, and responses are never half changed."""
     before = [trace["id"] for trace in api.listed("traces")]
     prompt = api.listed("prompts")[0]["id"]
     barrier = threading.Barrier(4)
@@ -322,7 +322,7 @@ def test_many_threads(api: Api) -> None:
 
 
 def test_status(api: Api) -> None:
-    """While a status is set, every request is answered with it, and afterwards as before."""
+    """While a status is set, every response has it; afterwards, responses are normal again."""
     before = api.listed("traces")
     for status, message in {503: "Service unavailable", 401: "Not authenticated", 500: "Internal Server Error"}.items():
         api.sandbox.status = status
@@ -341,7 +341,7 @@ def test_fault_rate_and_latency(api: Api) -> None:
     api.sandbox.fault_rate = 1
     assert api.sandbox.fault_rate == 1
     api.sandbox.status = 404
-    assert api.client.get("/api/traces", params=HERE).status_code == 404  # a status that is set beats the faults
+    assert api.client.get("/api/traces", params=HERE).status_code == 404  # a status overrides the faults
     api.sandbox.status = None
     with pytest.raises((httpx.HTTPStatusError, httpx.RemoteProtocolError)):
         api.client.get("/api/traces", params=HERE).raise_for_status()
@@ -365,7 +365,7 @@ def test_fault_rate_and_latency(api: Api) -> None:
     ],
 )
 def test_settings_out_of_range(name: str, value: float, bounds: str) -> None:
-    """A setting out of its range is refused, and the one before stays."""
+    """A setting out of range raises ValueError and leaves the old value."""
     sandbox = Sandbox(traces=0)
     before = getattr(sandbox, name)
     with pytest.raises(ValueError, match=f"^{name} must be {bounds}, not {value}$"):

@@ -1,4 +1,4 @@
-"""The sandbox as a program, as a pytest plugin, and without what it needs."""
+"""The sandbox as a program, as a pytest plugin, and without its extra."""
 
 import pathlib
 import re
@@ -22,7 +22,7 @@ NEEDS_EXTRA = "the sandbox needs an extra: pip install 'artanis-client[sandbox]'
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a signal ends the process without its say")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command(number: signal.Signals, python_environment: dict[str, str]) -> None:
-    """It prints exports that lead to a working server, and ends quietly when asked to."""
+    """The command prints exports that point to a working server, and stops quietly on a signal."""
     process = subprocess.Popen(
         [sys.executable, *COMMAND, "--port", "0", "--traces", "3", "--drift", "renamed-key", "--drift", "wrong-type"],
         env=python_environment,
@@ -67,7 +67,7 @@ def test_bad_arguments(arguments: tuple[str, str], message: str, run_python: Cal
 
 
 def test_help(run_python: Callable[..., Any]) -> None:
-    """The help lists every drift, and what it does."""
+    """The help lists every drift with its description."""
     output = run_python(*COMMAND, "--help").stdout
     for name, description in DRIFTS.items():
         assert re.search(rf"^  {name} +{re.escape(description)}$", output, re.MULTILINE)
@@ -83,7 +83,7 @@ def test_port_taken(run_python: Callable[..., Any]) -> None:
 
 
 def test_plugin(tmp_path: pathlib.Path, run_python: Callable[..., Any]) -> None:
-    """A suite that names the plugin gets one running sandbox for all its tests."""
+    """All tests of a suite that uses the plugin share one running sandbox."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]\n')
     (tmp_path / "test_user.py").write_text(
         """

@@ -16,7 +16,7 @@ from artanis_client.sandbox import DRIFTS, Sandbox
 
 
 def closed(node: Any) -> Any:
-    """The contract without leave for undocumented fields in an answer, or in an item of a list."""
+    """Return the contract with undocumented fields forbidden in responses and list items."""
     if isinstance(node, list):
         return [closed(item) for item in node]
     if not isinstance(node, dict):
@@ -34,12 +34,12 @@ FORMATS = FormatChecker(formats=())
 
 @FORMATS.checks("date-time")
 def is_date_time(value: object) -> bool:
-    """Whether a string is a moment as RFC 3339 writes it; what is no string is none of this check's business."""
+    """Return whether a string is an RFC 3339 time; other types pass, because their type is checked elsewhere."""
     return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value))
 
 
 def responses() -> Iterator[tuple[str, str, Any]]:
-    """Path, status and JSON content of every response in the contract."""
+    """Yield path, status and JSON content of every response in the contract."""
     for path, item in CONTRACT["paths"].items():
         for status, response in item["get"]["responses"].items():
             name = response.get("$ref", "").rpartition("/")[2]
@@ -58,7 +58,7 @@ EXAMPLES = [
 
 
 def problems(response: httpx.Response, path: str, status: int) -> list[str]:
-    """Where a response, which must have this status, departs from what the contract says."""
+    """Return the differences between a response and the contract."""
     if response.status_code != status:
         documented = (path, response.status_code) in SCHEMAS
         return [f"{path}: {response.status_code} instead of {status}, which is {documented=}"]
@@ -74,7 +74,7 @@ def problems(response: httpx.Response, path: str, status: int) -> list[str]:
 
 
 def violations(client: httpx.Client, right: httpx.Client) -> list[str]:
-    """Where a sandbox departs from the contract, in its lists, in all that the right one's lists name, and in 404s."""
+    """Return the differences between a sandbox and the contract, in lists, in details, and in 404s."""
     found: list[str] = []
     for path in LISTS:
         params = {"projectSlug": "support-chat"}
@@ -88,13 +88,13 @@ def violations(client: httpx.Client, right: httpx.Client) -> list[str]:
 
 
 def body(response: httpx.Response, path: str, status: int) -> Any:
-    """The body of a response that must have this status and fit the schema that the contract gives for it."""
+    """Return the body of a response after checking its status and schema."""
     assert problems(response, path, status) == []
     return response.json()
 
 
 def comparable(value: Any) -> Any:
-    """JSON with moments in place of timestamps, which have several spellings."""
+    """Return JSON with timestamps parsed, because they have several spellings."""
 
     def with_moments(fields: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -106,7 +106,7 @@ def comparable(value: Any) -> Any:
 
 
 def assert_round_trip(name: str, value: Any) -> None:
-    """A generated model reads the value and writes the same."""
+    """Check that a generated model reads and writes the value without loss."""
     assert comparable(getattr(models, name).from_dict(value).to_dict()) == comparable(value)
 
 
@@ -119,7 +119,7 @@ def test_examples_round_trip(name: str, example: Any) -> None:
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("project", ["support-chat", "support-mail", "new-project"])
 def test_lists_and_details_fit(path: str, project: str, client: httpx.Client) -> None:
-    """Every list, and the detail of everything in it, is what the contract and the generated models expect."""
+    """Every list and every detail fits the contract and the generated models."""
     listed = body(client.get(path, params={"projectSlug": project}), path, 200)
     assert_round_trip(SCHEMAS[path, 200]["$ref"].rpartition("/")[2], listed)
     (items,) = listed.values()
@@ -133,13 +133,13 @@ def test_lists_and_details_fit(path: str, project: str, client: httpx.Client) ->
 
 @pytest.mark.parametrize("path", LISTS)
 def test_project_by_id(path: str, sandbox: Sandbox, client: httpx.Client) -> None:
-    """A list by `projectId` is the list by `projectSlug`."""
+    """`projectId` and `projectSlug` return the same list."""
     by_slug = client.get(path, params={"projectSlug": sandbox.project_slug})
     assert client.get(path, params={"projectId": sandbox.project_id}).content == by_slug.content
 
 
 def ask(client: httpx.Client, sandbox: Sandbox, path: str) -> httpx.Response:
-    """The answer about the default project, or about the first thing of that kind in it."""
+    """Return the response for the default project, or for the first object of this kind in it."""
     collection = path.partition("/{")[0]
     params = {"projectSlug": sandbox.project_slug}
     if path == collection:
@@ -169,13 +169,13 @@ def test_refused(
     sandbox: Sandbox,
     connect: Callable[..., httpx.Client],
 ) -> None:
-    """The key is looked at first, then the organization, then whose the thing is."""
+    """The key is checked first, then the organization, then who owns the object."""
     assert body(ask(connect(sandbox, **headers), sandbox, path), path, status) == {"error": message}
 
 
 @pytest.mark.parametrize("path", CONTRACT["paths"])
 def test_not_found(path: str, client: httpx.Client) -> None:
-    """A project or thing that no organization has is not found."""
+    """A project or object that does not exist is not found."""
     response = client.get(
         path.partition("{")[0] + "unknown" if "{" in path else path, params={"projectSlug": "unknown"}
     )
@@ -191,14 +191,14 @@ def test_no_project(path: str, params: dict[str, str], client: httpx.Client) -> 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/api/unknown", "/api/traces/", "/api/traces/a/b", "/api/unknown/x"])
 def test_other_paths(path: str, client: httpx.Client) -> None:
-    """What is no operation is not found, in JSON."""
+    """Other paths return 404 in JSON."""
     response = client.get(path)
     assert (response.status_code, response.json()) == (404, {"error": "Not found"})
 
 
 @pytest.mark.parametrize("path", ["/api/traces", "/api/prompts/x"])
 def test_read_only(path: str, client: httpx.Client) -> None:
-    """Other methods than GET are refused, in JSON."""
+    """Methods other than GET return 405 in JSON."""
     response = client.post(path, json={})
     assert (response.status_code, response.json()) == (405, {"error": "Method not allowed"})
     assert "GET" in response.headers["allow"]
@@ -230,7 +230,7 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_each_drift_is_a_violation(name: str, client: httpx.Client, connect: Callable[..., httpx.Client]) -> None:
-    """Each drift departs from the contract at these paths, in this way, and at no other path."""
+    """Each drift violates the contract at these paths, in this way, and nowhere else."""
     with Sandbox(traces=30, drift=[name]) as drifted:
         found = violations(connect(drifted), client)
     assert {violation.partition(": ")[0] for violation in found} == set(VIOLATIONS[name])
@@ -239,12 +239,12 @@ def test_each_drift_is_a_violation(name: str, client: httpx.Client, connect: Cal
 
 
 def test_default_sandbox_has_no_violation(client: httpx.Client) -> None:
-    """What finds each drift finds nothing in a sandbox without."""
+    """The same check finds nothing in a sandbox without drift."""
     assert violations(client, client) == []
 
 
 def test_changes_keep_to_the_contract(connect: Callable[..., httpx.Client]) -> None:
-    """A sandbox fits the contract after every kind of change."""
+    """A sandbox still fits the contract after every kind of change."""
     with Sandbox(traces=5) as sandbox:
         client = connect(sandbox)
         params = {"projectSlug": sandbox.project_slug}

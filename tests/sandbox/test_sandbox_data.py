@@ -1,4 +1,4 @@
-"""What the data promises to those who build on it."""
+"""What users can rely on in the data."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from artanis_client.sandbox import Sandbox
 
 
 def digest(seed: int) -> str:
-    """A hash of everything that a sandbox with this seed says about its project."""
+    """Return a hash of all data of a sandbox with this seed."""
     sha256 = hashlib.sha256()
     with Sandbox(traces=8, seed=seed) as sandbox:
         headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
@@ -30,30 +30,30 @@ def digest(seed: int) -> str:
 
 @pytest.fixture(scope="session")
 def traces(sandbox: Sandbox, client: httpx.Client) -> list[dict[str, Any]]:
-    """Every trace of the default project in detail, newest first."""
+    """The details of all traces of the default project, newest first."""
     listed = client.get("/api/traces", params={"projectSlug": sandbox.project_slug}).json()["traces"]
     return [client.get(f"/api/traces/{trace['id']}").json() for trace in listed]
 
 
 @pytest.fixture(scope="session")
 def prompts(sandbox: Sandbox, client: httpx.Client) -> list[dict[str, Any]]:
-    """Every prompt of the default project with its versions."""
+    """All prompts of the default project with their versions."""
     listed = client.get("/api/prompts", params={"projectSlug": sandbox.project_slug}).json()["prompts"]
     return [client.get(f"/api/prompts/{prompt['id']}").json() for prompt in listed]
 
 
 def test_same_seed_same_bytes(run_python: Callable[..., Any]) -> None:
-    """The seed alone decides what every byte is, whatever the process and its hash seed."""
+    """The data depends on the seed alone, not on the process or its hash seed."""
     assert run_python(__file__, PYTHONHASHSEED="1").stdout == f"{digest(3)}\n"
 
 
 def test_same_on_every_python(sandbox: Sandbox) -> None:
-    """Ids are those that were seen when this was written, whatever Python runs it."""
+    """Ids are the same with every version of Python."""
     assert sandbox.project_id == "17db87dd-6103-4b4d-aa0b-d8d46bf37075"
 
 
 def test_two_organizations(sandbox: Sandbox, connect: Callable[..., httpx.Client]) -> None:
-    """The other organization has a project of its own, with data of its own."""
+    """The other organization has its own project with its own data."""
     other = connect(sandbox, org=sandbox.other_org_slug).get("/api/traces", params={"projectSlug": "other-project"})
     mine = connect(sandbox).get("/api/traces", params={"projectSlug": sandbox.project_slug})
     other_ids, my_ids = ({trace["id"] for trace in response.json()["traces"]} for response in (other, mine))
@@ -62,7 +62,7 @@ def test_two_organizations(sandbox: Sandbox, connect: Callable[..., httpx.Client
 
 
 def test_number_of_traces(connect: Callable[..., httpx.Client]) -> None:
-    """The default project has as many traces as were asked for."""
+    """The default project has the requested number of traces."""
     with Sandbox(traces=500) as sandbox:
         response = connect(sandbox).get("/api/traces", params={"projectSlug": sandbox.project_slug})
     assert len(response.json()["traces"]) == 500
@@ -84,7 +84,7 @@ def test_timestamps(traces: list[dict[str, Any]], prompts: list[dict[str, Any]])
 
 
 def test_one_active_version(prompts: list[dict[str, Any]]) -> None:
-    """Each prompt has several versions, oldest first and all different, of which one is active."""
+    """Each prompt has several different versions, oldest first, and one of them is active."""
     assert {prompt["stepId"] for prompt in prompts} == {"classify", "answer", "tone"}
     for prompt in prompts:
         versions = prompt["versions"]
@@ -94,7 +94,7 @@ def test_one_active_version(prompts: list[dict[str, Any]]) -> None:
 
 
 def test_spans_are_a_tree(traces: list[dict[str, Any]]) -> None:
-    """Each trace has one root, and every other span a parent that came before it; some are two levels down."""
+    """Each trace has one root; every other span has an earlier parent, and some are two levels deep."""
     depths: Counter[int] = Counter()
     for trace in traces:
         depth: dict[str, int] = {}
@@ -108,7 +108,7 @@ def test_spans_are_a_tree(traces: list[dict[str, Any]]) -> None:
 
 
 def test_prompt_versions_of_spans(traces: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
-    """A span names a version of its step's prompt that existed when it ran, null, or nothing."""
+    """A span has a prompt version that existed when it ran, or null, or no such field."""
     versions = {
         version["id"]: (prompt["stepId"], version["createdAt"]) for prompt in prompts for version in prompt["versions"]
     }
@@ -124,7 +124,7 @@ def test_prompt_versions_of_spans(traces: list[dict[str, Any]], prompts: list[di
 
 
 def outcome(span: dict[str, Any]) -> str:
-    """What a reviewer made of a span."""
+    """Return the outcome of a review: unreviewed, accepted or corrected."""
     if span["approvedOutput"] is None:
         return "unreviewed"
     return "accepted" if span["approvedOutput"] == span["output"] else "corrected"
@@ -138,7 +138,7 @@ def test_outcomes_of_every_step(traces: list[dict[str, Any]]) -> None:
 
 
 def test_newer_versions_are_better(connect: Callable[..., httpx.Client]) -> None:
-    """Of two versions of a prompt, reviewers accept more of the newer one's outputs."""
+    """Reviewers accept more outputs of newer prompt versions."""
     reviewed: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
     with Sandbox(traces=150) as sandbox:
@@ -157,7 +157,7 @@ def test_newer_versions_are_better(connect: Callable[..., httpx.Client]) -> None
 
 
 def test_feedback_moves_nothing(traces: list[dict[str, Any]]) -> None:
-    """Feedback is on a reviewed span of its trace, and later than the trace's last change."""
+    """Feedback is on a reviewed span and newer than the last change of the trace."""
     assert sum(len(trace["feedback"]) for trace in traces) > 5
     for trace in traces:
         reviewed = {span["id"] for span in trace["spans"] if outcome(span) != "unreviewed"}
@@ -167,7 +167,7 @@ def test_feedback_moves_nothing(traces: list[dict[str, Any]]) -> None:
 
 
 def test_variety(traces: list[dict[str, Any]]) -> None:
-    """Outputs of every JSON shape, empty metadata, and runs that failed: what readers have to cope with."""
+    """The data has outputs of different types, empty metadata, and failed runs."""
     outputs = {type(span["output"]).__name__ for trace in traces for span in trace["spans"]}
     assert outputs == {"dict", "list", "str"}
     assert {trace["status"] for trace in traces} == {"completed", "failed"}

@@ -21,7 +21,7 @@ Answer = tuple[int, str, bytes]
 
 
 def ask(client: httpx.Client, right: httpx.Client) -> dict[str, Answer]:
-    """Status, content type and body of an answer of each kind; `right` asks a sandbox that lists the ids."""
+    """Return status, content type and body of each kind of response; `right` is a client that lists the ids."""
     answers: dict[str, Answer] = {}
     for path in (PROMPTS, TRACES, DOCS):
         (items,) = right.get(path, params=HERE).json().values()
@@ -33,7 +33,7 @@ def ask(client: httpx.Client, right: httpx.Client) -> dict[str, Answer]:
 
 @pytest.fixture(scope="session")
 def ask_drifted(client: httpx.Client, connect: Callable[..., httpx.Client]) -> Callable[..., dict[str, Answer]]:
-    """Asks a sandbox that has the data of the fixture `sandbox`, and drifts."""
+    """Request each kind of response from a sandbox with drifts."""
 
     def ask_drifted(names: Iterable[str]) -> dict[str, Answer]:
         with Sandbox(traces=30, drift=names) as drifted:
@@ -43,12 +43,12 @@ def ask_drifted(client: httpx.Client, connect: Callable[..., httpx.Client]) -> C
 
 
 def each(key: str, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Gives each item of a body's list other fields."""
+    """Return a function that changes fields in each item of a body's list."""
     return lambda body: {**body, key: [{**item, **change(item)} for item in body[key]]}
 
 
 def third_without_content(key: str) -> Callable[[Any], Any]:
-    """Takes `content` from the last of three items."""
+    """Return a function that removes `content` from the last of three items."""
 
     def change(body: Any) -> Any:
         first, second, third = body[key]
@@ -68,7 +68,7 @@ def doc_with_name(doc: dict[str, Any]) -> dict[str, Any]:
 NOT_FOUND = (404, "application/json", b'{"error":"Not found"}')
 MESSAGE = (404, "application/json", b'{"message":"Not found"}')
 
-# What is answered instead, or what becomes of the body.
+# The response that each drift sends instead, or its change of the body.
 EXPECTED: dict[str, dict[str, Answer | Callable[[Any], Any]]] = {
     "undocumented-field": {PROMPTS: each("prompts", lambda _: {"language": "en"})},
     "undocumented-nested-field": {TRACE: each("spans", lambda _: {"score": 0.93})},
@@ -96,7 +96,7 @@ EXPECTED: dict[str, dict[str, Answer | Callable[[Any], Any]]] = {
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_each(name: str, client: httpx.Client, ask_drifted: Callable[..., dict[str, Answer]]) -> None:
-    """Each drift changes what it is said to change, and not a byte of anything else."""
+    """Each drift changes what its description says, and not a byte of anything else."""
     expected = ask(client, client)
     for path, change in EXPECTED[name].items():
         if callable(change):
@@ -121,21 +121,21 @@ def test_each(name: str, client: httpx.Client, ask_drifted: Callable[..., dict[s
 def test_one_beats_another(
     names: Iterable[str], path: str, answer: Any, ask_drifted: Callable[..., dict[str, Answer]]
 ) -> None:
-    """Of several drifts of one answer, that which replaces it wins, in whichever order they were given."""
+    """A drift that replaces a response wins over other drifts, in any order."""
     for order in (list(names), list(names)[::-1]):
         status, content_type, body = ask_drifted(order)[path]
         assert (status, content_type, answer[2] and body) == answer
 
 
 def test_several_in_one_body(ask_drifted: Callable[..., dict[str, Answer]]) -> None:
-    """Drifts of the fields and of what is around them come together, in whichever order they were given."""
+    """Drifts of fields and of the body around them combine, in any order."""
     prompts = json.loads(ask_drifted(["bare-list", "missing-field", "undocumented-field"])[PROMPTS][2])
     assert [prompt["language"] for prompt in prompts] == ["en"] * 3
     assert ["content" in prompt for prompt in prompts] == [True, True, False]
 
 
 def test_with_faults_and_changes(connect: Callable[..., httpx.Client]) -> None:
-    """Drift, faults and changes do not get in each other's way."""
+    """Drift, faults and changes work together."""
     with Sandbox(traces=1, fault_rate=0.5, latency=0.001, drift=["renamed-key"]) as sandbox:
         sandbox.add_trace()
         client = connect(sandbox)
@@ -151,7 +151,7 @@ def test_with_faults_and_changes(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_refusals_do_not_drift(connect: Callable[..., httpx.Client]) -> None:
-    """Who may not ask is told so, unless the operation is gone."""
+    """A request with a wrong key gets 401 in spite of drifts, unless the operation is gone."""
     with Sandbox(traces=1, drift=DRIFTS) as sandbox:
         client = connect(sandbox, key="wrong-key")
         statuses = {path: client.get(path, params=HERE).status_code for path in (PROMPTS, PROMPT, TRACES, TRACE, DOCS)}
@@ -159,6 +159,6 @@ def test_refusals_do_not_drift(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_unknown_name() -> None:
-    """A name that is none is refused, with those that are."""
+    """An unknown name raises ValueError, which lists the known names."""
     with pytest.raises(ValueError, match=rf"^Unknown drift: a, b\. Choose from {', '.join(DRIFTS)}\.$"):
         Sandbox(drift=["b", "null", "a"])

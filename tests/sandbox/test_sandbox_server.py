@@ -1,4 +1,4 @@
-"""The server around the data: its life, its faults, and what it keeps to itself."""
+"""The server: how it starts and stops, its faults, and that it leaves the process alone."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ HERE = {"projectSlug": "support-chat"}
 
 
 def test_credentials_and_environment(sandbox: Sandbox) -> None:
-    """A client can be pointed at the sandbox by arguments or by environment variables."""
+    """Arguments or environment variables point a client at the sandbox."""
     assert sandbox.credentials == {
         "api_key": sandbox.api_key,
         "org_slug": sandbox.org_slug,
@@ -36,7 +36,7 @@ def test_credentials_and_environment(sandbox: Sandbox) -> None:
 
 
 def test_requests_are_recorded(connect: Callable[..., httpx.Client]) -> None:
-    """Every request is recorded in order, whatever its answer was."""
+    """Every request is recorded in order, whatever the response."""
     with Sandbox(traces=0) as sandbox:
         client = connect(sandbox, key="wrong-key")
         client.get("/api/traces", params=HERE)
@@ -46,7 +46,7 @@ def test_requests_are_recorded(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_nothing_is_left_behind(connect: Callable[..., httpx.Client]) -> None:
-    """After the block the thread has ended and the port is closed, although a client kept its connection."""
+    """After the block, the thread has ended and the port is closed, even if a client keeps its connection."""
     before = threading.active_count()
     with Sandbox() as sandbox:
         client = connect(sandbox)
@@ -58,7 +58,7 @@ def test_nothing_is_left_behind(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_stopping_does_not_wait_for_the_latency(connect: Callable[..., httpx.Client]) -> None:
-    """A request that waits for a long latency is answered when the block ends."""
+    """A request that is waiting for the latency gets its response when the block ends."""
     with ThreadPoolExecutor() as pool:
         with Sandbox(latency=600) as sandbox:
             answer = pool.submit(connect(sandbox).get, "/api/traces", params=HERE)
@@ -68,7 +68,7 @@ def test_stopping_does_not_wait_for_the_latency(connect: Callable[..., httpx.Cli
 
 
 def test_runs_once() -> None:
-    """A sandbox can be left at once, and cannot be entered again."""
+    """A sandbox can be stopped immediately, and cannot be started again."""
     before = threading.active_count()
     with Sandbox(traces=0) as sandbox:
         pass
@@ -78,7 +78,7 @@ def test_runs_once() -> None:
 
 
 def test_repr() -> None:
-    """A sandbox shows where it listens, and no key."""
+    """The repr of a sandbox shows its state and URL."""
     sandbox = Sandbox(traces=0)
     assert repr(sandbox) == "<Sandbox, not started>"
     with sandbox:
@@ -87,7 +87,7 @@ def test_repr() -> None:
 
 
 def test_port() -> None:
-    """A port can be chosen, and chosen again afterwards; while it is taken, the error names it."""
+    """A port can be chosen and reused; while it is in use, the error has its number."""
     with Sandbox(traces=0) as first:
         port = int(first.base_url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)), Sandbox(traces=0, port=port):
@@ -110,13 +110,13 @@ def test_port() -> None:
     ],
 )
 def test_numbers_out_of_range(argument: str, value: float) -> None:
-    """A number out of its range is refused by name."""
+    """A number out of range raises ValueError with its name."""
     with pytest.raises(ValueError, match=rf"^{argument} must be from 0 to \d+, not {value}$"):
         Sandbox(**{argument: value})  # type: ignore[arg-type]
 
 
 def test_several_at_once(connect: Callable[..., httpx.Client]) -> None:
-    """Sandboxes started by several threads at once do not get in each other's way."""
+    """Several threads can run sandboxes at the same time."""
 
     def run(seed: int) -> bytes:
         with Sandbox(traces=2, seed=seed) as sandbox:
@@ -127,7 +127,7 @@ def test_several_at_once(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_inside_an_event_loop() -> None:
-    """It can be started, asked and stopped by a coroutine."""
+    """A coroutine can start, use and stop a sandbox."""
 
     async def main() -> int:
         with Sandbox(traces=0) as sandbox:
@@ -139,7 +139,7 @@ def test_inside_an_event_loop() -> None:
 
 
 def test_process_is_left_alone(connect: Callable[..., httpx.Client]) -> None:
-    """Neither signal handlers nor logging are set up."""
+    """The sandbox changes neither signal handlers nor logging."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     loggers = [logging.getLogger(name) for name in (None, "uvicorn", "uvicorn.error", "uvicorn.access")]
     logging_before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
@@ -150,7 +150,7 @@ def test_process_is_left_alone(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_latency(connect: Callable[..., httpx.Client]) -> None:
-    """Each answer, also a refusal, comes after the latency at the earliest."""
+    """Every response, even an error, waits for the latency."""
     with Sandbox(traces=0, latency=0.03) as sandbox:
         for key in (sandbox.api_key, "wrong-key"):
             started = time.perf_counter()
@@ -159,7 +159,7 @@ def test_latency(connect: Callable[..., httpx.Client]) -> None:
 
 
 def fault(client: httpx.Client) -> str:
-    """What became of one request."""
+    """Return the result of one request."""
     try:
         response = client.get("/api/traces", params=HERE)
     except httpx.RemoteProtocolError:
@@ -170,7 +170,7 @@ def fault(client: httpx.Client) -> str:
 
 
 def faults(connect: Callable[..., httpx.Client], rate: float, number: int, seed: int = 0) -> list[str]:
-    """What became of each of a number of requests."""
+    """Return the results of several requests."""
     with Sandbox(traces=1, fault_rate=rate, seed=seed) as sandbox:
         client = connect(sandbox)
         return [fault(client) for _ in range(number)]
@@ -178,7 +178,7 @@ def faults(connect: Callable[..., httpx.Client], rate: float, number: int, seed:
 
 @pytest.mark.parametrize(("rate", "least", "most"), [(0.3, 40, 80), (1.0, 200, 200)])
 def test_share_of_faults(rate: float, least: int, most: int, connect: Callable[..., httpx.Client]) -> None:
-    """The configured share of requests goes wrong, in three ways."""
+    """The configured share of requests fails, in three ways."""
     counts = Counter(faults(connect, rate, 200))
     assert least <= 200 - counts.pop("ok", 0) <= most
     assert set(counts) == {"429 Too many requests 1", "503 Service unavailable None", "cut"}
@@ -186,14 +186,14 @@ def test_share_of_faults(rate: float, least: int, most: int, connect: Callable[.
 
 
 def test_seed_chooses_the_faults(connect: Callable[..., httpx.Client]) -> None:
-    """With the same seed the same requests go wrong in the same way, with another one others."""
+    """The same seed makes the same requests fail in the same way; another seed does not."""
     with ThreadPoolExecutor() as pool:
         first, second, other = pool.map(partial(faults, connect, 0.5, 30), (1, 1, 2))
     assert first == second != other
 
 
 def test_cut_in_the_middle(connect: Callable[..., httpx.Client], caplog: pytest.LogCaptureFixture) -> None:
-    """A cut connection delivers status, headers and half of a body however large, and is not logged as a bug."""
+    """A cut connection delivers the headers and half of the body, and is not logged as an error."""
     with Sandbox(traces=20_000, fault_rate=1.0) as sandbox:
         client = connect(sandbox)
         received: list[bytes] = []
@@ -211,7 +211,7 @@ def test_cut_in_the_middle(connect: Callable[..., httpx.Client], caplog: pytest.
 def test_key_is_never_written(
     connect: Callable[..., httpx.Client], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With every logger at its most talkative, neither log nor output has a key that was sent."""
+    """No log or output has a received key, even at the level DEBUG."""
     caplog.set_level(1)
     with Sandbox(traces=1) as sandbox:
         for key in ("wrong-key-sent", sandbox.api_key):
