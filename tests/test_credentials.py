@@ -96,7 +96,7 @@ def test_what_a_selected_profile_lacks(config: Write, monkeypatch: pytest.Monkey
     """A production key in the environment does not fill a gap in the staging profile."""
     path = config('[staging]\norg_slug = "staging-org"')
     monkeypatch.setenv("ARTANIS_API_KEY", "production-key")
-    with pytest.raises(CredentialsError, match="has no api_key, and is used alone") as caught:
+    with pytest.raises(CredentialsError, match="The api_key is missing.*a selected profile is not combined") as caught:
         Artanis(profile="staging")
     assert "'staging'" in str(caught.value)
     assert str(path) in str(caught.value)
@@ -140,11 +140,11 @@ def test_the_default_host(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[default\napi_key = 5", "is not valid TOML: .*line 1"),
         ('[default]\napi_key = "SECRET', "is not valid TOML"),
         ("[default]\napi_key = SECRET", "is not valid TOML"),
-        ('default = "SECRET"', "has 'default' outside of a profile: write \\[default\\]"),
-        ('api_key = "SECRET"\norg_slug = "o"', "has 'api_key' outside of a profile: write \\[default\\]"),
-        ('[default]\napikey = "SECRET"', "unknown field 'apikey'; known are .*api_key_command"),
-        ("[default]\napi_key = 5", "api_key must be text"),
-        ("[default]\norg_slug = true", "org_slug must be text"),
+        ('default = "SECRET"', "has 'default' outside a profile. Write \\[default\\]"),
+        ('api_key = "SECRET"\norg_slug = "o"', "has 'api_key' outside a profile. Write \\[default\\]"),
+        ('[default]\napikey = "SECRET"', "unknown field 'apikey' .known fields: .*api_key_command"),
+        ("[default]\napi_key = 5", "api_key must be a string"),
+        ("[default]\norg_slug = true", "org_slug must be a string"),
         ('[default]\napi_key_command = "pass show SECRET"', "api_key_command must be a list of words"),
         ("[default]\napi_key_command = []", "api_key_command must be a list of words"),
         ('[default]\napi_key_command = ["pass", 1]', "api_key_command must be a list of words"),
@@ -168,13 +168,13 @@ def test_what_is_wrong_in_the_file(config: Write, text: str, message: str) -> No
 def test_both_kinds_of_project_in_a_profile(config: Write) -> None:
     """Two projects in one profile are an error that names it."""
     config('[default]\napi_key = "k"\norg_slug = "o"\nproject_slug = "a"\nproject_id = "b"')
-    with pytest.raises(CredentialsError, match=r"profile 'default' .*both set; keep one"):
+    with pytest.raises(CredentialsError, match=r"profile 'default': .*both set; keep one"):
         Artanis()
 
 
 def test_both_kinds_of_project_as_arguments() -> None:
     """So they are as arguments."""
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="not both"):
         Artanis(api_key="k", org_slug="o", project_slug="a", project_id="b")
 
 
@@ -229,7 +229,7 @@ def test_a_command(both: Both, server: Server, config: Write) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (python('print("SECRET"); raise SystemExit(3)'), "ended with status 3"),
+        (python('print("SECRET"); raise SystemExit(3)'), "exited with status 3"),
         (python("pass"), "printed nothing on its first line"),
         (python('print(); print("SECRET")'), "printed nothing on its first line"),
         (python('print("SEC RET")'), "contains whitespace"),
@@ -292,7 +292,7 @@ def test_an_async_function(server: Server) -> None:
 @pytest.mark.parametrize("answer", [None, 5, b"bytes", "", "a b"])
 def test_a_function_that_returns_no_key(both: Both, server: Server, answer: Any) -> None:
     """What is no key is a CredentialsError, and no request."""
-    with pytest.raises(CredentialsError, match="API key from the argument api_key"):
+    with pytest.raises(CredentialsError, match="api_key from the argument api_key"):
         both.run(lambda client: client.prompts.list(), api_key=lambda: answer)
     assert server.requests == []
 
@@ -330,9 +330,9 @@ def test_a_key_that_can_be_no_header(bad: str) -> None:
         ("https://host/#", "query or a fragment"),
         ("https://host/a/../b", "segment"),
         ("https://ho st", "whitespace"),
-        ("http://app.artanis.ai", "in the clear.*allow_http=True"),
-        ("http://192.168.1.5", "in the clear"),
-        ("http://localhost.example.com", "in the clear"),
+        ("http://app.artanis.ai", "unencrypted.*allow_http=True"),
+        ("http://192.168.1.5", "unencrypted"),
+        ("http://localhost.example.com", "unencrypted"),
     ],
 )
 def test_base_urls_that_are_refused(url: str, message: str) -> None:
@@ -350,7 +350,7 @@ def test_loopback_may_be_plain(url: str) -> None:
 
 
 def test_allow_http() -> None:
-    """Whoever says so may send the key in the clear."""
+    """Whoever says so may send the key unencrypted."""
     Artanis(api_key="k", org_slug="o", base_url="http://artanis.internal", allow_http=True)
 
 
@@ -377,9 +377,9 @@ def test_a_401_names_the_source_of_the_key(server: Server, config: Write, monkey
 @pytest.mark.parametrize(
     ("later", "outcome"),
     [
-        ('[default]\norg_slug = "o"', "has none any more"),
-        ("", "There is no profile|has none any more"),
-        ('[default]\napi_key = ""', "has none any more"),
+        ('[default]\norg_slug = "o"', "no longer has an API key"),
+        ("", "has no profile|no longer has an API key"),
+        ('[default]\napi_key = ""', "no longer has an API key"),
         ('[default]\napi_key_command = ["echo", "key-2"]', None),
     ],
 )
@@ -494,3 +494,27 @@ def test_the_warning_is_about_the_key_that_is_used(config: Write) -> None:
     """Nobody is warned about a key in a file that is not used."""
     config('[default]\napi_key = "k"', mode=0o644)
     Artanis(api_key="other", org_slug="o")
+
+
+def test_everything_missing_is_reported_at_once(config: Write) -> None:
+    """An error lists all settings that are missing, each with every way to supply it, as data and as text."""
+    path = config("")
+    with pytest.raises(CredentialsError) as caught:
+        Artanis()
+    key, org = caught.value.problems
+    assert (key.field, key.source, org.field, org.source) == ("api_key", "", "org_slug", "")
+    for problem, variable in ((key, "ARTANIS_API_KEY"), (org, "ARTANIS_ORG_SLUG")):
+        assert all(text in problem.advice for text in (variable, f"{problem.field}=", "[default]", str(path)))
+        assert str(problem) in str(caught.value)
+
+
+def test_everything_malformed_is_reported_at_once() -> None:
+    """Each problem names its field and the source of its value, never the value."""
+    with pytest.raises(CredentialsError) as caught:
+        Artanis(api_key="a b", org_slug="my org", base_url="https://host//api")
+    assert [problem.field for problem in caught.value.problems] == ["api_key", "org_slug", "base_url"]
+    assert {problem.source for problem in caught.value.problems} == {
+        f"the argument {name}" for name in ("api_key", "org_slug", "base_url")
+    }
+    assert "empty, . or .. segment" in caught.value.problems[2].reason
+    assert "my org" not in str(caught.value)

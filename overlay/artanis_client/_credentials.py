@@ -140,19 +140,19 @@ def _profile(path: Path, selected: str, *, must_exist: bool) -> Fields:
     """Return the fields of the selected profile, or of `default`, which need not exist."""
     name = selected or "default"
     source = f"profile {name!r} of {path}"
-    profiles = _read(path, must_exist=must_exist or bool(selected))
-    if name not in profiles:
-        if selected:
-            advice = f"It has: {', '.join(profiles) or 'no profiles'}."
-            raise CredentialsError.of(Problem(CONFIG_FILE, str(path), advice, f"has no profile {selected!r}"))
+    profiles, problem, advice = _read(path, must_exist=must_exist or bool(selected))
+    names = ", ".join(profiles) or "no profiles"
+    values = profiles.pop(name, None)
+    del profiles  # a misplaced or misspelt field may hold the key, and so may what follows
+    if selected and values is None and not problem:
+        problem, advice = f"has no profile {selected!r}", f"It has: {names}."
+    if not problem and values is not None and (wrong := _profile_problem(values)):
+        problem, advice = f"is wrong in profile {name!r}: {wrong}", "Correct it."
+    if problem:
+        del values
+        raise CredentialsError.of(Problem(CONFIG_FILE, str(path), advice, problem))
+    if values is None:
         return {}
-    values = profiles.pop(name)
-    del profiles
-    if problem := _profile_problem(values):
-        del values  # a misspelt field may hold the key
-        raise CredentialsError.of(
-            Problem(CONFIG_FILE, str(path), "Correct it.", f"is wrong in profile {name!r}: {problem}")
-        )
     command, secret = values.pop("api_key_command", None), values.pop("api_key", None)
     key = None
     if command:
@@ -170,32 +170,27 @@ def _read_key_again(path: Path, selected: str) -> Any:
     return key.known or key.ask()
 
 
-def _read(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
-    """Return the profiles of the file, with their keys wrapped; none if the file need not exist and does not."""
+def _read(path: Path, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
+    """Return the profiles of the file, with their keys wrapped; or {}, what is wrong, and what to do."""
     import tomllib  # takes 10 ms to import, and many users have no file
 
-    problem = advice = ""
-    profiles: dict[str, Any] = {}
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
-        problem = "does not exist" if must_exist else ""
+        return {}, "does not exist" if must_exist else "", "Create it, or correct the path."
     except OSError as error:
-        ignored = isinstance(error, PermissionError) and not must_exist
-        problem = "" if ignored else f"cannot be read ({error.strerror})"
+        is_ignored = isinstance(error, PermissionError) and not must_exist
+        return {}, "" if is_ignored else f"cannot be read ({error.strerror})", ""
     except UnicodeDecodeError:
-        problem, advice = "is not UTF-8 text", "Save it as UTF-8."
+        return {}, "is not UTF-8 text", "Save it as UTF-8."
     except (ValueError, RecursionError) as error:
-        problem = f"is not valid TOML: {error}"
+        return {}, f"is not valid TOML: {error}", ""
     for name, values in profiles.items():
         if type(values) is not dict:
-            problem, advice = f"has {name!r} outside a profile", "Write [default] above it."
-        elif isinstance(values.get("api_key"), str):
+            return {}, f"has {name!r} outside a profile", "Write [default] above it."
+        if isinstance(values.get("api_key"), str):
             values["api_key"] = Secret(values["api_key"])
-    if problem:
-        del profiles
-        raise CredentialsError.of(Problem(CONFIG_FILE, str(path), advice, problem))
-    return profiles
+    return profiles, "", ""
 
 
 def _profile_problem(values: dict[str, Any]) -> str | None:
