@@ -222,7 +222,7 @@ def test_there_and_back(
         ("a.txt", {}, ValueError, "Unknown format 'txt': name the file .jsonl or .csv"),
         ("a", {}, ValueError, "Unknown format ''"),
         ("a.jsonl", {"format": "xml"}, ValueError, "Unknown format 'xml'"),
-        ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, "leave unreviewed out"),
+        ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, 'remove "unreviewed" from outcomes'),
         ("a.jsonl", {"outcomes": ["wrong"]}, ValueError, "'wrong' is not a valid Outcome"),
         ("a.jsonl", {"recheck": "some"}, ValueError, 'recheck must be "all" or "unreviewed"'),
         ("a.jsonl", {"on_error": "ignore"}, ValueError, "on_error"),
@@ -230,8 +230,8 @@ def test_there_and_back(
         ("a.jsonl", {"concurrency": 0}, ValueError, "concurrency"),
         ("a.jsonl", {"since": "soon"}, ValueError, "since must be ISO 8601"),
         ("a.jsonl", {"project_slug": "a", "project_id": "b"}, ValueError, "project"),
-        ("folder.jsonl", {}, IsADirectoryError, "needs the path of a file"),
-        ("missing/a.jsonl", {}, FileNotFoundError, "no such directory"),
+        ("folder.jsonl", {}, IsADirectoryError, "is not a file"),
+        ("missing/a.jsonl", {}, FileNotFoundError, "directory to write to does not exist"),
     ],
 )
 def test_arguments(
@@ -341,7 +341,9 @@ def test_resume_another_export(server: Server, kind: str, tmp_path: Path, argume
     """The partial file of another export is refused, with what differs, and kept."""
     partial = partial_of(server, tmp_path / "a.jsonl", 5)
     before = partial.read_bytes()
-    with pytest.raises(ValueError, match=r"is not of this export: (outcomes|steps|format|source) is .* resume=False"):
+    with pytest.raises(
+        ValueError, match=r"belongs to another export: its (outcomes|steps|format|source) is .*, not .* without resume"
+    ):
         run(kind, server, tmp_path / "a.jsonl", resume=True, **arguments)
     assert partial.read_bytes() == before
 

@@ -30,17 +30,20 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .bulk._aiohttp import AiohttpTransport
-    from .evaluation._evaluation import (
+    from .evaluation import (
         EvaluationExample,
+        ExportReport,
         Outcome,
         Scorecard,
         ScorecardRow,
         ScorecardWeek,
+        Skipped,
+        aexport,
         examples,
+        export,
         outcome,
         scorecard,
     )
-    from .evaluation._export import ExportReport, Skipped, aexport, export
     from .prompts import (
         AsyncPromptCache,
         PromptCache,
@@ -106,27 +109,27 @@ __all__ = [
 _OPTIONAL = {
     "AiohttpTransport": "bulk._aiohttp",
     "AsyncPromptCache": "prompts",
-    "EvaluationExample": "evaluation._evaluation",
-    "ExportReport": "evaluation._export",
-    "Outcome": "evaluation._evaluation",
+    "EvaluationExample": "evaluation",
+    "ExportReport": "evaluation",
+    "Outcome": "evaluation",
     "PromptCache": "prompts",
     "PromptConflictError": "prompts",
     "PromptsStatus": "prompts",
     "PullReport": "prompts",
-    "Scorecard": "evaluation._evaluation",
-    "ScorecardRow": "evaluation._evaluation",
-    "ScorecardWeek": "evaluation._evaluation",
-    "Skipped": "evaluation._export",
-    "aexport": "evaluation._export",
+    "Scorecard": "evaluation",
+    "ScorecardRow": "evaluation",
+    "ScorecardWeek": "evaluation",
+    "Skipped": "evaluation",
+    "aexport": "evaluation",
     "aprompts_status": "prompts",
     "apull_prompts": "prompts",
     "diff_versions": "prompts",
-    "examples": "evaluation._evaluation",
-    "export": "evaluation._export",
-    "outcome": "evaluation._evaluation",
+    "examples": "evaluation",
+    "export": "evaluation",
+    "outcome": "evaluation",
     "prompts_status": "prompts",
     "pull_prompts": "prompts",
-    "scorecard": "evaluation._evaluation",
+    "scorecard": "evaluation",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .._client import Artanis
-from ..evaluation._evaluation import EvaluationExample, ScorecardRow, examples, scorecard
+from ..evaluation import EvaluationExample, ScorecardRow, examples, scorecard
 from ._app import State, api_options, concurrency_option, period_options, step_option
 from ._output import note, out_json, progress, rows
 

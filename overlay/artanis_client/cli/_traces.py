@@ -12,8 +12,7 @@ import click
 
 from artanis_api.models import Span, TraceDetail
 
-from ..evaluation._evaluation import Outcome, outcome
-from ..evaluation._export import FORMATS, export
+from ..evaluation import FORMATS, Outcome, export, outcome
 from ._app import State, api_options, concurrency_option, period_options, step_option
 from ._output import diff, escape, line, moment, note, out, out_object, pretty, progress, render, rows
 

@@ -1,1 +1,29 @@
-"""What reviewers decided about each span, as outcomes, evaluation examples, scorecards and files."""
+"""Outcomes, evaluation examples, scorecards and exports: what reviewers decided about each span."""
+
+from ._examples import EvaluationExample, examples, to_utc
+from ._export import ExportReport, aexport, export
+from ._formats import FORMATS, Format
+from ._journal import Skipped
+from ._outcomes import REVIEWED, Outcome, equal_json, outcome
+from ._scorecard import Scorecard, ScorecardRow, ScorecardWeek, scorecard, scorecard_row
+
+__all__ = [
+    "FORMATS",
+    "REVIEWED",
+    "EvaluationExample",
+    "ExportReport",
+    "Format",
+    "Outcome",
+    "Scorecard",
+    "ScorecardRow",
+    "ScorecardWeek",
+    "Skipped",
+    "aexport",
+    "equal_json",
+    "examples",
+    "export",
+    "outcome",
+    "scorecard",
+    "scorecard_row",
+    "to_utc",
+]

@@ -11,7 +11,7 @@ from datetime import date
 
 import attrs
 
-from ..evaluation._evaluation import ScorecardRow
+from ..evaluation import ScorecardRow
 from ._text import percent, quantity, shorten
 
 LEFT_MARGIN = "-6.5rem"  # where the labels of the versions start; the style sheet reserves the margin

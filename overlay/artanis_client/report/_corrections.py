@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile, zip_longest
 from typing import Any
 
-from ..evaluation._evaluation import EvaluationExample, Outcome, _is_same_json
+from ..evaluation import EvaluationExample, Outcome, equal_json
 
 MAX_COUNTED = 10_000  # different corrections in memory at once
 MAX_SHOWN = 20
@@ -76,7 +76,7 @@ def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
             todo += [(path + _key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
         elif old.__class__ is new.__class__ is list:
             todo += [(f"{path}[*]", *pair) for pair in _paired(old, new)]
-        elif not _is_same_json(old, new):
+        elif not equal_json(old, new):
             yield path, old, new
 
 
@@ -84,9 +84,9 @@ def _paired(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]
     """Pair the elements of two lists; if their lengths differ, without the equal elements at both ends."""
     start, old_end, new_end = 0, len(old), len(new)
     if old_end != new_end:
-        while start < min(old_end, new_end) and _is_same_json(old[start], new[start]):
+        while start < min(old_end, new_end) and equal_json(old[start], new[start]):
             start += 1
-        while start < min(old_end, new_end) and _is_same_json(old[old_end - 1], new[new_end - 1]):
+        while start < min(old_end, new_end) and equal_json(old[old_end - 1], new[new_end - 1]):
             old_end, new_end = old_end - 1, new_end - 1
     return zip_longest(old[start:old_end], new[start:new_end], fillvalue=_ABSENT)
 

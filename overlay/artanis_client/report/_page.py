@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..evaluation._evaluation import (
+from ..evaluation import (
     EvaluationExample,
     Outcome,
     Scorecard,
     ScorecardRow,
     ScorecardWeek,
-    _row,
-    _utc,
     scorecard,
+    scorecard_row,
+    to_utc,
 )
 from . import _text
 from ._charts import Chart, across, versions_chart, weeks_chart
@@ -72,7 +72,7 @@ def report_html(
         title=title,
         style=_read("page.css"),
         names=names,
-        facts={**source, "Generated": f"{_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"},
+        facts={**source, "Generated": f"{to_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"},
         content=_content(card, names) if card["versions"] else None,
         corrections=corrections,
         limits={"steps": MAX_STEPS, "versions": MAX_VERSIONS, "weeks": MAX_WEEKS},
@@ -193,7 +193,7 @@ def _sum(step_id: str, rows: Iterable[ScorecardRow]) -> ScorecardRow:
         counts[Outcome.ACCEPTED] += row["accepted"]
         counts[Outcome.CORRECTED] += row["corrected"]
         counts[Outcome.UNREVIEWED] += row["spans"] - row["reviewed"]
-    return _row(step_id, None, counts)
+    return scorecard_row(step_id, None, counts)
 
 
 def _with_most_spans(rows: Sequence[ScorecardRow], limit: int) -> list[ScorecardRow]:

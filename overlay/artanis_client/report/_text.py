@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from .._errors import printable
-from ..evaluation._evaluation import ScorecardRow
+from ..evaluation import ScorecardRow
 
 MAX_TEXT = 500  # characters
 NOTHING = "\N{EN DASH}"

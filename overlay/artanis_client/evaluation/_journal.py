@@ -1,0 +1,167 @@
+"""The journal of an export: a file beside the target that holds the traces read so far, so that a later run can resume.
+
+The first line describes the export. Each further line is the entry of one trace, an object with `id`, `updated_at`,
+`is_reviewed` (whether all its spans are reviewed), `outcomes` (the number of its examples with each outcome), `skipped`
+(the spans that are left out, and why) and `text` (its examples as the file will contain them). Each line is flushed at
+once, so that nothing is lost if the process is killed.
+"""
+
+# No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
+# typing.get_type_hints cannot resolve there.
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+import attrs
+
+from artanis_api.models import Trace
+
+from .._errors import ArtanisError
+
+_HEADER = {"kind": "artanis-client export, not complete", "version": 1}
+
+
+@attrs.frozen
+class Skipped:
+    """A trace, or one span of it, that an export left out, and why."""
+
+    trace_id: str
+    span_id: str | None
+    """None if the whole trace was left out."""
+    reason: str
+
+
+class Journal:
+    """The journal of an export to a file, locked against other exports to the same file while it is open."""
+
+    _file: IO[bytes]
+
+    def __init__(self, target: Path) -> None:
+        self._path = target.with_name(target.name + ".partial")
+        self._index: dict[str, tuple[int, str]] = {}
+        """For each trace the offset of its entry, and when the trace had last been updated."""
+        self._is_new = False
+        self.started_at = now()
+        self.read = 0
+        """The number of traces that this run has read."""
+        self.skipped: list[Skipped] = []
+        """The traces that this run has skipped."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_new and not self._index and not self._file.closed:
+            self.remove()
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def open(self, header: Mapping[str, Any], resume: bool) -> bool:
+        """Open and lock the journal; return whether it continues that of an earlier run.
+
+        Args:
+            header: The arguments of the export, for the first line.
+            resume: Continue the journal of an earlier run if there is one, instead of starting over.
+
+        Raises:
+            ValueError: If the journal to continue has another header.
+            ArtanisError: If another export has locked the journal.
+        """
+        self._file = _open_locked(self._path)
+        if resume and self._load(header):
+            return True
+        self._is_new = True
+        self._file.truncate(0)
+        self._append({**_HEADER, "started_at": self.started_at, **header})
+        os.fsync(self._file.fileno())  # a full disk fails here, before the first request
+        return False
+
+    def _load(self, header: Mapping[str, Any]) -> bool:
+        """Index the complete lines, and remove the rest; return False if there are none."""
+        end = self._file.seek(0)
+        for line in self._file:
+            try:
+                entry: dict[str, Any] = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"}\n"):
+                break
+            if end:
+                self._index[entry["id"]] = end, entry["updated_at"]
+            else:
+                self._check_header(entry, header)
+            end += len(line)
+        self._file.truncate(end)
+        return bool(end)
+
+    def _check_header(self, found: dict[str, Any], header: Mapping[str, Any]) -> None:
+        for name, value in {**_HEADER, **header}.items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{self._path} belongs to another export: its {name} is {found.get(name)!r}, not {value!r}. "
+                    "Use the same arguments, start over without resume, or choose another path."
+                )
+        self.started_at = found["started_at"]
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Write the entry of a trace. It replaces an earlier one."""
+        self._index[entry["id"]] = self._append(entry), entry["updated_at"]
+
+    def get(self, trace_id: str) -> dict[str, Any] | None:
+        """Return the entry of a trace; None if the trace has not been read."""
+        if trace_id not in self._index:
+            return None
+        self._file.seek(self._index[trace_id][0])
+        entry: dict[str, Any] = json.loads(self._file.readline())
+        return entry
+
+    def missing(self, listed: Iterable[Trace]) -> list[str]:
+        """Return the ids of the traces to read: those without an entry, and those updated since it was written."""
+        updates = {trace_id: updated_at for trace_id, (_, updated_at) in self._index.items()}
+        return [trace.id for trace in listed if updates.get(trace.id) != trace.updated_at.isoformat()]
+
+    def remove(self) -> None:
+        """Close the journal and remove the file."""
+        if sys.platform == "win32":  # where an open file cannot be removed
+            self._file.close()
+        self._path.unlink(missing_ok=True)  # elsewhere before the lock is released
+        self._file.close()
+
+    def _append(self, line: Mapping[str, Any]) -> int:
+        """Write a line at the end of the file, and return its offset."""
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        return offset
+
+
+def now() -> str:
+    """Return the current time as text."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _open_locked(path: Path) -> IO[bytes]:
+    """Open a file with a lock that ends with the process, even if the process is killed."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    file = os.fdopen(os.open(path, flags, 0o600), "r+b")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(2**40)  # locked bytes cannot be read through another handle
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            return file
+    except OSError:  # locked, or removed by an export that has just finished
+        pass
+    file.close()
+    raise ArtanisError(f"Another export is writing to {path}. Wait until it has finished, or choose another path.")
