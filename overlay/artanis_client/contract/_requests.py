@@ -102,13 +102,14 @@ class Run:
             if self.sent >= self._max_requests:
                 self.stopped = self.stopped or "the request limit was reached"
             if self.stopped:
-                return
+                break
             try:
                 self._send(request)
             except APIConnectionError as error:
                 if not self._answered:
                     raise
                 self.problem, self.stopped = str(error), "the connection failed"
+                break
             self._answered.append(request)
             if request.is_unavailable and not request.expects_error:
                 self.problem = f"{request.operation.id} returned {request.status}"
