@@ -26,8 +26,7 @@ def sandbox(state: State, /, **options: Any) -> None:
 
     Prints the lines that point a client at it.
     """
-    from ..sandbox import Sandbox
-    from ..sandbox.__main__ import serve
+    from ..sandbox import Sandbox, serve
 
     def announce(running: Sandbox) -> None:
         if state.output:
