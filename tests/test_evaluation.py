@@ -1,4 +1,4 @@
-"""What reviewers made of spans: outcomes, evaluation examples and scorecards."""
+"""Outcomes, evaluation examples and scorecards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ thorough = settings(max_examples=300, deadline=None, suppress_health_check=[Heal
 NAN = float("nan")
 NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
 
-# Few leaves, and those that are easily confused, so that two values drawn apart are often equal.
+# Few values, and ones that are easily confused, so that two of them drawn independently are often equal.
 confusable = st.sampled_from(
     [None, False, True, 0, 1, 0.0, -0.0, 1.0, 2**53, 2**53 + 1, 2.0**53, NAN, "", "1", "\u00e9", "e\u0301"]
 )
@@ -49,7 +49,7 @@ def judged(output: Any, approved_output: Any) -> Outcome:
 
 
 def canonical(value: Any) -> Any:
-    """The same for what is equal as JSON, and different for all else, without a comparison of numbers."""
+    """Map values that are equal as JSON to one value, and all others to different ones, without comparing numbers."""
     if isinstance(value, dict):
         return "object", frozenset((key, canonical(inner)) for key, inner in value.items())
     if isinstance(value, list):
@@ -60,7 +60,7 @@ def canonical(value: Any) -> Any:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of everything in a value that holds nothing itself."""
+    """Yield the path of each part of a value that contains no further parts."""
     if isinstance(value, dict | list) and value:
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(inner, (*path, key))
@@ -112,7 +112,7 @@ def example(**fields: Any) -> EvaluationExample:
     ],
 )
 def test_accepted(output: Any, approved: Any) -> None:
-    """An approved output that is the output, as JSON, accepts it; what Python has for NaN and infinity included."""
+    """An output is accepted if the approved output equals it as JSON, including NaN and infinity."""
     assert judged(output, approved) is judged(approved, output) is Outcome.ACCEPTED
 
 
@@ -145,23 +145,23 @@ def test_accepted(output: Any, approved: Any) -> None:
     ],
 )
 def test_corrected(output: Any, approved: Any) -> None:
-    """Anything else corrects it: Python's `True == 1`, rounding and Unicode's normal forms do not count."""
+    """Any other approved output is a correction, even one that Python or Unicode normalization calls equal."""
     assert judged(output, approved) is judged(approved, output) is Outcome.CORRECTED
 
 
 @pytest.mark.parametrize("output", [None, False, 0, "", [], {}, {"label": "other"}])
 def test_unreviewed(output: Any) -> None:
-    """Without an approved output nobody has reviewed it, whatever the output, and null is no approved output."""
+    """A span whose approved output is null is unreviewed, whatever its output."""
     assert judged(output, None) is Outcome.UNREVIEWED
 
 
 def test_a_null_that_was_corrected() -> None:
-    """A step that returned null can be corrected."""
+    """A null output can be corrected."""
     assert judged(None, {}) is Outcome.CORRECTED
 
 
 def test_deep_nesting() -> None:
-    """What is nested deeper than Python can recurse is compared to its bottom."""
+    """Values nested deeper than Python can recurse are compared completely."""
 
     def deep(value: Any) -> Any:
         for _ in range(5_000):
@@ -175,7 +175,7 @@ def test_deep_nesting() -> None:
 @thorough
 @given(json_values)
 def test_reflexive(value: Any) -> None:
-    """Every output is equal to a copy of itself, and to one with its keys in another order."""
+    """Every output equals its copy, and a copy with the keys in another order."""
     assume(value is not None)
     assert judged(value, pickle.loads(pickle.dumps(value))) is Outcome.ACCEPTED
     assert judged(value, reordered(value)) is Outcome.ACCEPTED
@@ -184,7 +184,7 @@ def test_reflexive(value: Any) -> None:
 @thorough
 @given(small_values, small_values)
 def test_agrees_with_a_slow_comparison(one: Any, other: Any) -> None:
-    """It says what comparing canonical forms says, and the same with the sides exchanged."""
+    """The result is that of comparing canonical forms, in either order."""
     assume(one is not None and other is not None)
     expected = Outcome.ACCEPTED if canonical(one) == canonical(other) else Outcome.CORRECTED
     assert judged(one, other) is judged(other, one) is expected
@@ -193,7 +193,7 @@ def test_agrees_with_a_slow_comparison(one: Any, other: Any) -> None:
 @thorough
 @given(st.data(), json_values, leaf)
 def test_one_change(data: st.DataObject, value: Any, new: Any) -> None:
-    """A change of one leaf corrects, however deep it is; the same value in another type does not."""
+    """A change of one value is a correction at any depth; the same number in another type is not."""
     path = data.draw(st.sampled_from(list(leaves(value))))
     other = replaced(value, path, new)
     assume(value is not None and other is not None)
@@ -202,7 +202,7 @@ def test_one_change(data: st.DataObject, value: Any, new: Any) -> None:
 
 
 def test_from_the_wire(server: Server) -> None:
-    """What only Python's JSON reads, and what has no UTF-8, arrives and is compared."""
+    """Values that only Python's JSON parser accepts, and lone surrogates, arrive and are compared."""
     fields = '{"x": [NaN, 1e400, -0.0, "\\ud800"], "y": 9007199254740993}'
     changed = fields.replace("993}", "992.0}")
     spans = [span(output="<1>", approvedOutput="<1>"), span(output="<1>", approvedOutput="<2>")]
@@ -215,7 +215,7 @@ def test_from_the_wire(server: Server) -> None:
 
 
 def test_an_example_has_everything() -> None:
-    """It names its trace, span, step and prompt version, and has both outputs, comments, times and metadata."""
+    """An example has the ids of its trace, span and prompt version, both outputs, comments, times and metadata."""
     made = examples(
         detail(
             span(promptVersionId="v1"),
@@ -245,13 +245,13 @@ def test_an_example_has_everything() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"promptVersionId": None}])
 def test_no_prompt_version(fields: dict[str, Any]) -> None:
-    """A prompt version that is missing or null is None."""
+    """A missing or null prompt version becomes None."""
     [made] = examples(detail(span(**fields)))
     assert made.prompt_version_id is None
 
 
 def test_feedback_in_order() -> None:
-    """Comments are the texts on that span, oldest first, whatever their order; those on no span are left out."""
+    """An example has the comments on its span, oldest first; comments on unknown spans are ignored."""
     comments = [
         comment("three", "2026-04-08T09:07:00.000Z"),
         comment("one", "2026-04-08T11:05:00.000+02:00"),
@@ -281,7 +281,7 @@ def test_feedback_in_order() -> None:
     ],
 )
 def test_choosing(chosen: dict[str, Any], expected: str) -> None:
-    """Outcomes and steps, one or several, choose; the order stays the trace's."""
+    """Examples can be selected by one or several outcomes and steps, and keep the order of the trace."""
     spans = [
         span(id="a", output=1, approvedOutput=1),
         span(id="b", output=1, approvedOutput=2),
@@ -293,14 +293,14 @@ def test_choosing(chosen: dict[str, Any], expected: str) -> None:
 
 @pytest.mark.parametrize("outcomes", ["good", "Accepted", ["accepted", "good"]])
 def test_no_such_outcome(outcomes: Any) -> None:
-    """A wrong outcome is a ValueError that lists the right ones."""
+    """An unknown outcome raises a ValueError that lists the known ones."""
     with pytest.raises(ValueError, match=r"(good|Accepted).*unreviewed, accepted, corrected"):
         examples(detail(), outcomes=outcomes)
 
 
 moments = st.datetimes(
     datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=5.5))])
-).map(lambda moment: moment.replace(fold=0))  # of which UTC has no use
+).map(lambda moment: moment.replace(fold=0))  # UTC has no daylight saving time
 
 
 @thorough
@@ -324,7 +324,7 @@ moments = st.datetimes(
     )
 )
 def test_round_trip(made: EvaluationExample) -> None:
-    """Written as JSON and read again, an example is the same, down to the types of numbers and the order of keys."""
+    """An example survives a round trip through JSON, including the types of numbers and the order of keys."""
     back = EvaluationExample.from_dict(json.loads(json.dumps(made.to_dict())))
     assert repr(back) == repr(made)
     assert back == made or "nan" in repr(made)
@@ -342,23 +342,55 @@ def test_round_trip(made: EvaluationExample) -> None:
     ids=str,
 )
 def test_times(moment: datetime, written: str) -> None:
-    """Times are UTC, written as the API writes them, with more digits where it takes them."""
+    """Times are converted to UTC and written as the API writes them, with more digits if they are needed."""
     made = example(created_at=moment)
     assert made.created_at.tzinfo is UTC
     assert made.to_dict()["created_at"] == written
 
 
-def test_what_is_no_example() -> None:
-    """A key that is missing and a time that is none are ValueErrors that say so."""
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created_at", "yesterday"),
+        ("trace_created_at", None),
+        ("trace_updated_at", 1775638801),
+        ("created_at", "0001-01-01T00:00:00+14:00"),
+        ("feedback", None),
+        ("feedback", "Not this."),
+        ("feedback", ["Not this.", 1]),
+    ],
+)
+def test_from_dict_refuses_a_wrong_value(name: str, value: Any) -> None:
+    """An invalid time or feedback that is not a list of strings raises a ValueError that names the field."""
+    with pytest.raises(ValueError, match=f"Not an evaluation example: '{name}' must be"):
+        EvaluationExample.from_dict({**example().to_dict(), name: value})
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(EvaluationExample) if field.init])
+def test_from_dict_refuses_a_missing_key(name: str) -> None:
+    """A missing key raises a ValueError that names it."""
     data = example().to_dict()
-    with pytest.raises(ValueError, match="'feedback' is missing"):
-        EvaluationExample.from_dict({key: value for key, value in data.items() if key != "feedback"})
-    with pytest.raises(ValueError, match="yesterday"):
-        EvaluationExample.from_dict({**data, "created_at": "yesterday"})
+    del data[name]
+    with pytest.raises(ValueError, match=f"'{name}' is missing"):
+        EvaluationExample.from_dict(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 5])
+def test_from_dict_needs_a_mapping(data: Any) -> None:
+    """Data that is not a mapping raises a TypeError."""
+    with pytest.raises(TypeError):
+        EvaluationExample.from_dict(data)
+
+
+def test_a_listed_trace_has_no_examples() -> None:
+    """A trace from a list raises a TypeError that says how to get its spans."""
+    listed: Any = models.Trace.from_dict(trace())
+    with pytest.raises(TypeError, match=r"not a Trace: pass client\.traces\.get\(id\)"):
+        examples(listed)
 
 
 def test_the_outcome_follows() -> None:
-    """A file in which somebody corrected more, and which has further columns, gives the outcome that is true of it."""
+    """The outcome is computed again from an edited file, and unknown columns are ignored."""
     data = example(approved_output=None).to_dict()
     edited = {**data, "approved_output": data["output"], "note": "mine"}
     assert EvaluationExample.from_dict(edited).outcome is Outcome.ACCEPTED
@@ -366,7 +398,7 @@ def test_the_outcome_follows() -> None:
 
 
 def test_an_example_is_a_value() -> None:
-    """It cannot be changed, has no hash, as JSON has none, and can be copied and pickled."""
+    """An example is immutable, unhashable because JSON is, and can be copied and pickled."""
     made = example()
     assert copy.copy(made) == copy.deepcopy(made) == pickle.loads(pickle.dumps(made)) == made
     assert made != example(step_id="answer")
@@ -382,7 +414,7 @@ def reviewed(accepted: int, corrected: int, unreviewed: int = 0, **fields: Any) 
 
 
 def test_scorecard_counts() -> None:
-    """It counts spans by what reviewers made of them; those that nobody reviewed do not count against the step."""
+    """The scorecard counts spans by outcome, and unreviewed spans do not lower the rate."""
     [row] = scorecard(reviewed(3, 1, 6))["versions"]
     assert row == {
         "step_id": "classify",
@@ -398,7 +430,7 @@ def test_scorecard_counts() -> None:
 
 
 def test_nothing_to_score() -> None:
-    """Without a review there is no rate, and without examples there are no rows."""
+    """The rate of unreviewed spans is None, and a scorecard without examples has no rows."""
     [row] = scorecard(reviewed(0, 0, 2))["versions"]
     assert (row["spans"], row["reviewed"]) == (2, 0)
     assert row["acceptance_rate"] is row["acceptance_low"] is row["acceptance_high"] is None
@@ -411,7 +443,7 @@ def test_nothing_to_score() -> None:
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_published_intervals(accepted: int, reviews: int, low: float, high: float) -> None:
-    """The interval is the one that the literature gives."""
+    """The intervals match published values."""
     [row] = scorecard(reviewed(accepted, reviews - accepted))["versions"]
     assert row["acceptance_low"] == pytest.approx(low, abs=5e-5)
     assert row["acceptance_high"] == pytest.approx(high, abs=5e-5)
@@ -419,7 +451,7 @@ def test_published_intervals(accepted: int, reviews: int, low: float, high: floa
 
 @pytest.mark.parametrize("reviews", [1, 2, 3, 7, 50, 199])
 def test_intervals_by_definition(reviews: int) -> None:
-    """The ends are where the observed rate is exactly z standard errors away, and 0 and 1 where they should be."""
+    """Each end is z standard errors from the observed rate, and only rates of 0 and 1 reach 0 and 1."""
     z = NormalDist().inv_cdf(0.975)
     for accepted in {0, 1, reviews // 2, reviews - 1, reviews}:
         [row] = scorecard(reviewed(accepted, reviews - accepted))["versions"]
@@ -436,7 +468,7 @@ def test_intervals_by_definition(reviews: int) -> None:
 
 
 def test_scorecard_order() -> None:
-    """Rows are sorted by step, then by when a version was first used, spans without one last."""
+    """Rows are sorted by step, then by the first use of the prompt version, with spans without a version last."""
     given_order = [
         ("b", "v1", 3),
         ("a", None, 0),
@@ -466,13 +498,13 @@ def test_scorecard_order() -> None:
     ],
 )
 def test_weeks(moment: str, monday: str) -> None:
-    """A week starts on Monday, in UTC, also across years."""
+    """A week starts on Monday in UTC, even across years."""
     card = scorecard(examples(detail(span(createdAt=moment))))
     assert [row["week"] for row in card["weeks"]] == [monday]
 
 
 def test_weeks_add_up() -> None:
-    """Weeks are those of a step and prompt version, in order, and make up its row."""
+    """The weeks of a step and prompt version are in order, and add up to its row."""
     later = NOON + timedelta(weeks=2)
     made = [
         *reviewed(2, 1, 1, prompt_version_id="v2", created_at=later),
@@ -489,7 +521,7 @@ def test_weeks_add_up() -> None:
 
 
 def test_scorecard_keeps_nothing() -> None:
-    """Examples from a generator are counted and let go, so that any number of them can be scored."""
+    """Examples from a generator are counted and released, so that any number of them can be scored."""
     seen: list[weakref.ref[EvaluationExample]] = []
 
     def generate() -> Iterator[EvaluationExample]:
@@ -504,7 +536,7 @@ def test_scorecard_keeps_nothing() -> None:
 
 
 def test_a_project() -> None:
-    """Read from the sandbox, every span is one example, and the scorecard counts each once."""
+    """Every span of the sandbox becomes one example, and the scorecard counts each once."""
     with Sandbox(traces=40) as sandbox, Artanis(**sandbox.credentials) as client:
         details = [client.traces.get(one.id) for one in client.traces.list()]
     made = [one for trace in details for one in examples(trace)]

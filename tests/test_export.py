@@ -176,6 +176,8 @@ def test_manifest(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
     assert manifest["counts"] == {"unreviewed": 0, "accepted": 0, "corrected": len(made)}
     assert manifest["started_at"] <= manifest["finished_at"]
     assert len(manifest["traces"]) == 40
+    lines = (tmp_path / "a.jsonl.manifest.json").read_text().splitlines()
+    assert [json.loads(line.removesuffix(",")) for line in lines if '"bytes"' in line] == manifest["traces"]
     assert sum(trace["bytes"] for trace in manifest["traces"]) == (tmp_path / "a.jsonl").stat().st_size
 
 
@@ -550,6 +552,7 @@ def test_links_and_modes(server: Server, kind: str, tmp_path: Path) -> None:
     assert (tmp_path / "a.jsonl").is_symlink()
     assert len(read_jsonl(real)) == 3
     assert real.stat().st_mode & 0o777 == 0o640
+    assert real.with_name("real.jsonl.manifest.json").stat().st_mode & 0o777 == 0o640
     assert set(modes) == {0o600}
 
 

@@ -1,4 +1,4 @@
-"""What takes minutes: 50,000 traces. `make slow` runs it; without ARTANIS_SLOW it is skipped."""
+"""Tests with 50,000 traces, which take minutes. `make slow` runs them; without ARTANIS_SLOW they are skipped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(count, listed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in KiB there")
 def test_memory_of_20_000() -> None:
-    """Reading 20,000 traces takes no more than 32 MiB beyond what their list took."""
+    """Reading 20,000 traces takes at most 32 MiB more than listing them."""
     with Sandbox(traces=20_000) as sandbox:
         command = [sys.executable, "-c", PROGRAM]
         environment = {**unmeasured(), **sandbox.environment}
@@ -41,7 +41,7 @@ def test_memory_of_20_000() -> None:
 
 
 def test_50_000(tmp_path: Path) -> None:
-    """50,000 traces are exported, with faults and one kill, to the bytes of an undisturbed run."""
+    """An export of 50,000 traces with faults and one kill writes the same bytes as an undisturbed one."""
     path, whole = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     code = "import sys; from artanis_client import *; export(Artanis(max_retries=8), sys.argv[1])"
     with Sandbox(traces=50_000, fault_rate=0.001) as sandbox, Artanis(**sandbox.credentials) as client:
@@ -61,7 +61,7 @@ def test_50_000(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", Both.kinds)
 def test_every_one_of_50_000(kind: str) -> None:
-    """Each trace comes once, in the order of the list."""
+    """Each trace is read once, in the order of the list."""
 
     def read(client: Artanis) -> tuple[list[str], list[str]]:
         return [one.id for one in client.traces.list()], [one.id for one in client.traces.iter()]
