@@ -1,4 +1,4 @@
-"""Prompts that are always at hand: fresh ones without a request, old ones while a new one is fetched, snapshots."""
+"""The prompt caches: what they serve, when they refresh, and what they do while the API is down."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ from artanis_client.sandbox import Sandbox
 from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
 
 DOWN = Answer(503, {"error": "down"})
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 after_fork = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 def answer(**contents: str) -> Answer:
-    """A list with these texts, by step."""
+    """Return a response that lists a prompt with each text, by step."""
     rows = [{**PROMPT, "id": f"id-of-{step}", "stepId": step, "content": text} for step, text in contents.items()]
     return Answer(body={"prompts": rows})
 
 
 class Clock:
-    """A monotonic clock that a test moves, not too far from the real one."""
+    """A monotonic clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 5000.0
@@ -75,7 +75,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Cache:
-    """Either cache, for a test that does not wait by itself: the async one has an event loop in another thread."""
+    """Either cache, for a synchronous test: the async one runs in an event loop in another thread."""
 
     def __init__(self, kind: str, credentials: Any, **options: Any) -> None:
         of_client = {name: options.pop(name) for name in ("api_key", "timeout", "org_slug") if name in options}
@@ -102,15 +102,15 @@ class Cache:
         return self.get(step).content
 
     def settle(self) -> None:
-        """Wait for what runs in the background."""
+        """Wait until no refresh is in progress."""
         deadline = time.monotonic() + 30
         while self.real._policy.refreshes:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
     def refreshed(self, step: str = "classify") -> str:
-        """The text after the refresh that asking for it starts."""
-        self.settle()  # while the last refresh is still landing, no other one starts
+        """Start a refresh with `get`, wait for it, and return the new text."""
+        self.settle()  # while a refresh is in progress, no other one starts
         self.text(step)
         self.settle()
         return self.text(step)
@@ -130,7 +130,7 @@ Make = Callable[..., Cache]
 
 @pytest.fixture(params=Both.kinds)
 def make(request: pytest.FixtureRequest, server: Server) -> Make:
-    """What makes a cache of each kind, which reads from the server unless credentials say otherwise."""
+    """A function that makes a cache of each kind. It reads from the server unless the credentials name another host."""
     return lambda credentials=None, **options: Cache(request.param, credentials or server.credentials, **options)
 
 
@@ -150,7 +150,7 @@ def warnings(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> 
 
 
 def test_one_request_serves_every_step(make: Make, server: Server, clock: Clock) -> None:
-    """The first call loads the list, and every step comes from it until `ttl` has passed."""
+    """The first call loads the list, which serves every step until `ttl` has passed."""
     server.answers = [answer(classify="a", answer="b")]
     with make(ttl=60) as cache:
         assert (cache.text(), cache.text("answer")) == ("a", "b")
@@ -163,7 +163,7 @@ def test_one_request_serves_every_step(make: Make, server: Server, clock: Clock)
 
 @pytest.mark.parametrize("project", [{"project_slug": "other"}, {"project_id": "other"}])
 def test_another_project(make: Make, server: Server, project: dict[str, str]) -> None:
-    """The project may be another one than the client's, by slug or id."""
+    """The cache can use another project than the client, by slug or id."""
     server.answers = [answer(classify="a")]
     with make(**project) as cache:
         cache.get()
@@ -172,7 +172,7 @@ def test_another_project(make: Make, server: Server, project: dict[str, str]) ->
 
 
 def test_fresh_without_a_lock(server: Server) -> None:
-    """A fresh prompt needs neither a request nor the lock, which a refresh may hold at that moment."""
+    """Returning a fresh prompt takes neither a request nor the lock, which a refresh may be holding."""
     server.answers = [answer(classify="a")]
     with Cache("sync", server.credentials) as cache:
         cache.get()
@@ -181,7 +181,7 @@ def test_fresh_without_a_lock(server: Server) -> None:
 
 
 def test_stale_while_revalidating(make: Make, server: Server, clock: Clock) -> None:
-    """After `ttl` the old prompt is returned at once, while one request fetches the new one, however slow it is."""
+    """After `ttl`, the old prompt is returned at once while one request loads the new one, however slow it is."""
     arrives = threading.Event()
     server.answers = [answer(classify="old"), Answer(body=answer(classify="new").body, hold=arrives)]
     with make(ttl=60) as cache:
@@ -197,7 +197,7 @@ def test_stale_while_revalidating(make: Make, server: Server, clock: Clock) -> N
 
 
 def test_an_activated_version(make: Make, clock: Clock) -> None:
-    """A version that was activated, a prompt that was removed and steps that nobody knows, with the sandbox."""
+    """A refresh notices an activated version and a removed prompt; an unknown step raises KeyError."""
     with Sandbox(traces=0) as sandbox, make(sandbox.credentials, ttl=60) as cache:
         classify, other = cache.get("classify"), cache.get("answer")
         sandbox.add_version(classify.id, "Answer with one word.")
@@ -212,7 +212,7 @@ def test_an_activated_version(make: Make, clock: Clock) -> None:
 
 
 def test_nothing_loaded_yet(make: Make) -> None:
-    """Source and age of a prompt are known once it was asked for; they load nothing."""
+    """`source` and `age` load nothing and fail until `get` has been called."""
     with make() as cache:
         for ask in (cache.source, cache.age):
             with pytest.raises(KeyError, match=r"Call get\(\) first"):
@@ -220,7 +220,7 @@ def test_nothing_loaded_yet(make: Make) -> None:
 
 
 def test_repr(make: Make, server: Server, clock: Clock) -> None:
-    """It tells the project, what is served and how old that is, and neither host nor key."""
+    """The repr tells the project, what is served and how old it is, but neither host nor key."""
     server.answers = [answer(classify="a", answer="b")]
     with make() as cache:
         name = type(cache.real).__name__
@@ -238,7 +238,7 @@ def test_repr(make: Make, server: Server, clock: Clock) -> None:
 
 @pytest.mark.parametrize("what", [PromptCache.__init__, PromptCache.get, PromptCache.age, AsyncPromptCache.get])
 def test_type_hints(what: Callable[..., object]) -> None:
-    """Programs can read the type hints at run time."""
+    """The type hints can be resolved at run time."""
     assert "return" in get_type_hints(what)
 
 
@@ -268,7 +268,7 @@ def count_waiting(monkeypatch: pytest.MonkeyPatch) -> type[CountedEvent]:
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_threads_on_a_cold_cache(server: Server, count_waiting: type[CountedEvent], status: int) -> None:
-    """One of 32 threads loads, and the others wait for what comes of it, a failure included."""
+    """One of 32 threads loads; the others wait and get the same result or error."""
     arrives = threading.Event()
     server.answers = [Answer(status, answer(classify="a").body, hold=arrives)]
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
@@ -282,7 +282,7 @@ def test_threads_on_a_cold_cache(server: Server, count_waiting: type[CountedEven
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_tasks_on_a_cold_cache(server: Server, status: int) -> None:
-    """So do 1,000 tasks, on asyncio and trio."""
+    """One of 1,000 tasks loads; the others wait and get the same result or error."""
 
     async def main() -> None:
         arrives = threading.Event()
@@ -313,7 +313,7 @@ def test_tasks_on_a_cold_cache(server: Server, status: int) -> None:
 
 
 def test_threads_on_an_expired_cache(server: Server, clock: Clock) -> None:
-    """Of 32 threads that find an old prompt, all get it, and one request is made."""
+    """32 threads that find a stale prompt all get it at once, and only one request is sent."""
     server.answers = [answer(classify="old"), Answer(body=answer(classify="new").body, hold=threading.Event())]
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
         cache.get()
@@ -333,7 +333,7 @@ def test_threads_on_an_expired_cache(server: Server, clock: Clock) -> None:
 
 
 def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
-    """So do 1,000 tasks, on asyncio and trio."""
+    """1,000 tasks that find a stale prompt all get it at once, and only one request is sent."""
 
     async def main() -> None:
         arrives = threading.Event()
@@ -362,7 +362,7 @@ def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
 
 
 def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) -> None:
-    """When the thread that loads is interrupted, one of those that wait loads instead."""
+    """If the thread that loads is interrupted, a waiting thread loads instead."""
     server.answers = [answer(classify="a")]
     interrupted = threading.Event()
 
@@ -383,7 +383,7 @@ def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_cancelled_waiter(server: Server, backend: str) -> None:
-    """A task that waits for the first load and is cancelled takes neither the load nor the others with it."""
+    """Cancelling a task that waits for the first load cancels neither the load nor the other tasks."""
     arrives = threading.Event()
     server.answers = [Answer(body=answer(classify="a").body, hold=arrives)]
 
@@ -405,7 +405,7 @@ def test_a_cancelled_waiter(server: Server, backend: str) -> None:
 
 
 def test_down_later(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """While the API is down the old prompts are served, attempts become rarer, and one warning is logged each time."""
+    """While the API is down, stale prompts are served, retries become rarer, and each outage logs one warning."""
     server.answers = [answer(classify="a")]
     with make() as cache:
         cache.get()
@@ -430,7 +430,7 @@ def test_down_later(make: Make, server: Server, clock: Clock, caplog: pytest.Log
 
 
 def test_flapping(make: Make, server: Server, clock: Clock) -> None:
-    """No failure reaches the caller, whatever its kind, and each recovery is noticed."""
+    """No kind of failure reaches the caller, and each recovery is noticed."""
     broken = [DOWN, Answer(reset=True), Answer(body=b"<html>"), Answer(404, {"error": "Not found"}), Answer(429)]
     server.answers = [answer(classify="0")]
     with make() as cache:
@@ -445,7 +445,7 @@ def test_flapping(make: Make, server: Server, clock: Clock) -> None:
 
 
 def test_retry_after(make: Make, server: Server, clock: Clock) -> None:
-    """A server that asks for time gets it, up to ten minutes."""
+    """`Retry-After` is respected, up to ten minutes."""
     server.answers = [answer(classify="a")]
     with make() as cache:
         cache.get()
@@ -464,7 +464,7 @@ def test_retry_after(make: Make, server: Server, clock: Clock) -> None:
 
 
 def test_stale_for(make: Make, server: Server, clock: Clock) -> None:
-    """Nothing is served for longer than `ttl` and `stale_for`; then it is as at the start."""
+    """Nothing is served for longer than `ttl` plus `stale_for`; after that, callers wait as at the start."""
     server.answers = [answer(classify="a")]
     with make(ttl=60, stale_for=300) as cache:
         cache.get()
@@ -488,7 +488,7 @@ def test_nothing_stale(make: Make, server: Server, clock: Clock) -> None:
 
 
 def test_waiting_for_a_refresh(server: Server, clock: Clock, count_waiting: type[CountedEvent]) -> None:
-    """Whoever has nothing to be served any more waits for the refresh that is on its way."""
+    """If the prompts expire during a refresh, callers wait for that refresh."""
     arrives = threading.Event()
     server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=arrives)]
     with Cache("sync", server.credentials, ttl=60, stale_for=60) as cache, ThreadPoolExecutor(1) as pool:
@@ -507,7 +507,7 @@ def test_waiting_for_a_refresh(server: Server, clock: Clock, count_waiting: type
 def test_a_cold_start_without_anything(
     make: Make, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without snapshot and fallback the API's own error is raised, and the next call asks again."""
+    """Without snapshot and fallback, the API's error is raised, and the next call tries again."""
     server.answers = [DOWN]
     with make(snapshot=tmp_path / "snapshot") as cache:
         with pytest.raises(InternalServerError) as caught:
@@ -519,7 +519,7 @@ def test_a_cold_start_without_anything(
 
 
 def test_fallback(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """At a start without the API the given texts are served, marked as such, until it answers."""
+    """If the API is down at the start, the fallback is served until the API responds."""
     told: list[Any] = []
     server.answers = [DOWN]
     with make(fallback={"classify": "f"}, on_change=lambda old, new: told.append((old and old.content, new))) as cache:
@@ -529,7 +529,7 @@ def test_fallback(make: Make, server: Server, clock: Clock, caplog: pytest.LogCa
         assert [
             message for message in warnings(caplog) if "serving 1 step from the fallback. GET" in message
         ] == warnings(caplog)
-        for _ in range(3):  # nobody knows whether there is such a step
+        for _ in range(3):  # the project may have this step
             with pytest.raises(InternalServerError) as caught:
                 cache.get("answer")
         assert len(caught.traceback) < 20
@@ -554,7 +554,7 @@ WRONG = {
 def test_what_is_never_hidden(
     make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """A wrong key, organization or configuration is raised at the start, and later logged, once, as an error."""
+    """A wrong key, organization or configuration is raised at the start, and later logged once as an error."""
     wrong, expected = WRONG[name]
     keys: list[Callable[[], str]] = [lambda: KEY]
 
@@ -564,7 +564,7 @@ def test_what_is_never_hidden(
     def failing() -> str:
         return f"{1 / 0}" if name == "hook" else "no key"
 
-    refusal = wrong or Answer(401)  # which makes the client ask for another key
+    refusal = wrong or Answer(401)  # makes the client ask for another key
     snapshot = tmp_path / "snapshot"
     server.answers = [answer(classify="a")]
     with make(snapshot=snapshot) as cache:
@@ -592,7 +592,7 @@ def test_what_is_never_hidden(
 
 
 def test_a_rotated_key(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """A key that was changed is asked for by the client, and the refresh succeeds."""
+    """After a key rotation, the client gets the new key, and the refresh succeeds."""
     keys = ["key-1"]
 
     def respond(request: Request) -> Answer:
@@ -609,7 +609,7 @@ def test_a_rotated_key(make: Make, server: Server, clock: Clock, caplog: pytest.
 
 
 def test_a_closed_client(make: Make, server: Server) -> None:
-    """That the client is closed is no outage."""
+    """A closed client is not an outage, so it is not hidden by the fallback."""
     with make(fallback={"classify": "f"}) as cache:
         cache.call(cache.client.close if hasattr(cache.client, "close") else cache.client.aclose)
         with pytest.raises(ArtanisError, match="client is closed"):
@@ -619,7 +619,7 @@ def test_a_closed_client(make: Make, server: Server) -> None:
 def test_no_more_threads(
     server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When no thread can be started, the old prompts are served on, and the next attempt may succeed."""
+    """If no thread can be started, stale prompts are served and the refresh is tried again later."""
     server.answers = [answer(classify="a"), answer(classify="b")]
 
     def start(_: object) -> None:
@@ -639,7 +639,7 @@ def test_no_more_threads(
 def test_no_thread_for_the_snapshot(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor does that keep an async cache from serving."""
+    """If no thread can be started for the snapshot, an async cache still serves prompts."""
 
     async def run_sync(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -652,7 +652,7 @@ def test_no_thread_for_the_snapshot(
 
 
 def test_the_key_in_an_error_of_a_key_function(server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Is not logged."""
+    """A key in the error of a key function is not logged."""
 
     def fail() -> str:
         if not server.requests:
@@ -671,7 +671,7 @@ def test_the_key_in_an_error_of_a_key_function(server: Server, clock: Clock, cap
 
 
 def test_on_change(make: Make, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told once of each step that changed, came or went, may ask the cache, and may fail."""
+    """`on_change` is called once for each step that was changed, added or removed; it may fail."""
     told: list[tuple[Any, ...]] = []
 
     def on_change(old: models.Prompt | None, new: models.Prompt | None) -> None:
@@ -690,7 +690,7 @@ def test_on_change(make: Make, server: Server, clock: Clock, caplog: pytest.LogC
 
 
 def test_on_change_that_uses_the_cache(server: Server, clock: Clock) -> None:
-    """It finds the new prompt, does not wait for itself, and is told no more once it has closed the cache."""
+    """`on_change` can use the cache without a deadlock, and is not called again after it has closed the cache."""
     seen: list[str] = []
     server.answers = [answer(classify="a", answer="a"), answer(classify="b", answer="b")]
 
@@ -708,7 +708,7 @@ def test_on_change_that_uses_the_cache(server: Server, clock: Clock) -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_an_async_on_change(server: Server, clock: Clock, kind: str) -> None:
-    """With AsyncPromptCache, it may be a coroutine function, and may do the same."""
+    """An async `on_change` can do the same with AsyncPromptCache."""
     seen: list[str] = []
     server.answers = [answer(classify="a", answer="a"), answer(classify="b", answer="b")]
 
@@ -731,7 +731,7 @@ def test_an_async_on_change(server: Server, clock: Clock, kind: str) -> None:
 def test_a_cold_start_from_a_snapshot(
     make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A start without the API serves what was loaded last, and what has changed since once the API answers."""
+    """If the API is down at the start, the snapshot is served, and then what has changed once the API responds."""
     told: list[Any] = []
     rows = answer(classify="a\ud800 \u2028", answer="é").body["prompts"]
     rows[0]["outputSchema"] = {"maximum": 1e400, "x": [float("nan"), -0.0, 10**30]}
@@ -758,7 +758,7 @@ def test_a_cold_start_from_a_snapshot(
 
 
 def test_when_a_snapshot_is_written(make: Make, server: Server, clock: Clock, tmp_path: Path) -> None:
-    """It is replaced by a refresh that changed something, or at each where its age is limited, for its owner alone."""
+    """It is written when prompts change, or on each refresh with `stale_for`. Only its owner can read it."""
     for stale_for in (None, 1000):
         path = tmp_path / f"{stale_for}"
         server.answers = [answer(classify="a")]
@@ -776,7 +776,7 @@ def test_when_a_snapshot_is_written(make: Make, server: Server, clock: Clock, tm
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_closing_at_once(server: Server, tmp_path: Path, backend: str) -> None:
-    """A program that asks for one prompt and ends has written the snapshot."""
+    """A program that gets one prompt and exits has written the snapshot."""
     server.answers = [answer(classify="a")]
 
     async def main() -> None:
@@ -791,7 +791,7 @@ def test_closing_at_once(server: Server, tmp_path: Path, backend: str) -> None:
 
 
 def test_a_snapshot_through_a_link(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path stays where it was, and a link keeps leading to the file."""
+    """A relative path survives a change of directory, and a link is not replaced."""
     server.answers = [answer(classify="a")]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("target")
@@ -804,7 +804,7 @@ def test_a_snapshot_through_a_link(server: Server, tmp_path: Path, monkeypatch: 
 
 
 def rewrite(path: Path, **fields: Any) -> None:
-    """Change a snapshot so that its checksum fits."""
+    """Change a snapshot and its checksum."""
     content = {**json.loads(path.read_text()), **fields}
     content.pop("sha256")
     path.write_text(json.dumps({**content, "sha256": compute_checksum(content)}))
@@ -841,7 +841,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_snapshot_that_is_refused(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """A damaged snapshot, or one too old, is never served; the log and the error say why."""
+    """A damaged or old snapshot is never served; the log and the error say why."""
     damage, reason = REFUSED[name]
     path = tmp_path / "snapshot"
     server.answers = [answer(classify="one")]
@@ -862,7 +862,7 @@ def test_a_snapshot_that_is_refused(
 
 @pytest.mark.parametrize("name", ["org_slug", "project_slug", "project_id", "base_url"])
 def test_a_foreign_snapshot(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """What belongs to another organization, project or host is never served."""
+    """A snapshot of another organization, project or host is never served."""
     server.answers = [answer(classify="a")]
     with Cache("sync", server.credentials, snapshot=tmp_path / "snapshot") as cache:
         cache.get()
@@ -883,7 +883,7 @@ def test_a_foreign_snapshot(server: Server, tmp_path: Path, caplog: pytest.LogCa
 def test_a_snapshot_that_cannot_be_written(
     make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning, and prompts are served all the same; once it can be, it is."""
+    """If it cannot be written, one warning is logged and prompts are served. It is written once that is possible."""
     folder = tmp_path / "folder"
     server.answers = [answer(classify="a")]
     with make(snapshot=folder / "snapshot") as cache:
@@ -901,7 +901,7 @@ def test_a_snapshot_that_cannot_be_written(
 
 
 def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What was written in vain is removed."""
+    """If it cannot be replaced, no temporary file is left."""
     (tmp_path / "snapshot").mkdir()
     server.answers = [answer(classify="a")]
     with Cache("sync", server.credentials, snapshot=tmp_path / "snapshot") as cache:
@@ -911,7 +911,7 @@ def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, capl
 
 
 def test_killed_while_writing(server: Server, tmp_path: Path) -> None:
-    """A process that is killed in the middle of writing a snapshot leaves the whole old one."""
+    """A process that is killed while it writes a snapshot leaves the old one intact."""
     code = """
 import os, sys, time
 from artanis_client import Artanis, PromptCache
@@ -943,7 +943,7 @@ PromptCache(Artanis(), snapshot=sys.argv[1]).get("classify")
 @forks
 @after_fork
 def test_after_fork(server: Server, clock: Clock) -> None:
-    """A forked process waits neither for a lock nor for a load of a thread that it does not have."""
+    """A forked process waits neither for a lock nor for a refresh of threads that it does not have."""
     never = threading.Event()
     server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=never), answer(classify="c")]
     with Cache("sync", server.credentials) as cache:
@@ -953,7 +953,7 @@ def test_after_fork(server: Server, clock: Clock) -> None:
         wait_for(lambda: len(server.requests) == 2)
         with cache.real._policy.lock():
             child = os.fork()
-        if child == 0:  # pragma: no cover - measured in the parent alone
+        if child == 0:  # pragma: no cover - measured in the parent only
             signal.alarm(20)
             status = 1
             try:
@@ -990,7 +990,7 @@ anyio.run(main, backend=sys.argv[1])
 
 @pytest.mark.parametrize("kind", Both.kinds)
 def test_the_end_of_the_interpreter(server: Server, tmp_path: Path, kind: str) -> None:
-    """A process ends at once, and in silence, while a refresh is on its way."""
+    """A process exits at once and silently during a refresh."""
     server.answers = [answer(classify="a"), Answer(body=b"{}", hold=threading.Event())]
     wait = f"""
 import pathlib, sys, time
@@ -1014,10 +1014,10 @@ def wait():
     assert (process.returncode, output) == (0, b"")
 
 
-# What an event loop leaves open when it ends can only be collected.
+# An event loop that ends leaves connections open, which can only be garbage collected.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
-    """A refresh whose event loop has ended, or stands still, does not keep another one from refreshing."""
+    """A refresh whose event loop has ended or paused does not stop another loop from refreshing."""
     hanging = Answer(body=answer(classify="never").body, hold=threading.Event())
     server.answers = [answer(classify="a"), hanging, hanging, hanging, answer(classify="b")]
 
@@ -1054,10 +1054,10 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
     assert len(server.requests) == 5
 
 
-# What an event loop leaves open when it ends can only be collected.
+# An event loop that ends leaves connections open, which can only be garbage collected.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
-    """Event loops of several threads load once each at the start, and then share what one of them fetches."""
+    """Event loops in several threads each load once at the start, and then share refreshes."""
     server.answers = [answer(classify="a")]
     barrier = threading.Barrier(4)
 
@@ -1084,7 +1084,7 @@ def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
 
 
 def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
-    """Whoever waits for it loads again."""
+    """If the task is cancelled before it starts, a waiter loads instead."""
     server.answers = [answer(classify="a")]
 
     async def main() -> None:
@@ -1100,7 +1100,7 @@ def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
 
 
 def test_closing(make: Make, server: Server, clock: Clock) -> None:
-    """What is on its way is dropped and nothing is started any more, but what is there is served; again is nothing."""
+    """Closing drops a refresh in progress and starts no other; loaded prompts are still served. It can be repeated."""
     told: list[Any] = []
     arrives = threading.Event()
     server.answers = [answer(classify="a"), Answer(body=answer(classify="b").body, hold=arrives)]
@@ -1123,7 +1123,7 @@ def test_closing(make: Make, server: Server, clock: Clock) -> None:
 
 
 def test_closing_while_others_wait(server: Server) -> None:
-    """An async cache that is closed during its first load tells those who wait."""
+    """If an async cache is closed during its first load, those who wait get an error."""
     server.answers = [Answer(hold=threading.Event())]
 
     async def main() -> None:
@@ -1166,19 +1166,19 @@ async def async_on_change(*_: object) -> None: ...
     ],
 )
 def test_wrong_arguments(server: Server, options: dict[str, Any], error: type[Exception], text: str) -> None:
-    """Each is refused at construction, before any request."""
+    """Wrong arguments are refused by the constructor, before any request."""
     with Artanis(**server.credentials) as client, pytest.raises(error, match=text):
         PromptCache(client, **options)
 
 
 def test_only_the_client_is_positional(server: Server) -> None:
-    """Everything else goes by name, because it is easily confused."""
+    """All other arguments must be passed by name."""
     with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="positional"):
         PromptCache(client, "my-project")  # type: ignore[call-arg]
 
 
 def test_the_wrong_client(server: Server) -> None:
-    """Each cache takes its own kind of client, and one that has a project if none is given."""
+    """Each cache takes its own kind of client, and needs a project."""
     with pytest.raises(TypeError, match="client must be an Artanis, not AsyncArtanis"):
         PromptCache(AsyncArtanis(**server.credentials))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="client must be an AsyncArtanis, not Artanis"):
@@ -1188,7 +1188,7 @@ def test_the_wrong_client(server: Server) -> None:
 
 
 def test_refused_at_the_start(make: Make) -> None:
-    """Where nothing listens, the error is that of the connection."""
+    """If nothing listens at the address, the connection error is raised."""
     credentials = {"api_key": "k", "org_slug": "o", "project_slug": "p", "base_url": "http://127.0.0.1:9"}
     with make(credentials) as cache, pytest.raises(APIConnectionError):
         cache.get()

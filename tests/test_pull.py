@@ -1,4 +1,4 @@
-"""Prompts beside code: pulling them into a directory, what differs there, and diffs of versions."""
+"""Pulling prompts into a directory, comparing it with upstream, and comparing versions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def version(version_id: str, content: str, *, active: bool = False) -> dict[str,
 
 
 def serve(server: Server, contents: dict[str, str], schema: Any = None, **changes: list[dict[str, Any]]) -> None:
-    """Make the server have a prompt for each step; `changes` are the versions of some, by id."""
+    """Let the server return a prompt for each step; `changes` are the versions of some, by id."""
     listed = [
         {**PROMPT, "id": f"p{index}", "stepId": step, "content": content, "outputSchema": schema}
         for index, (step, content) in enumerate(contents.items())
@@ -76,7 +76,7 @@ def serve(server: Server, contents: dict[str, str], schema: Any = None, **change
 
 
 def seen(directory: Path) -> dict[str, Any]:
-    """Everything in a directory: its files' bytes, and where its links lead."""
+    """Return the content of each file in a directory, and the target of each link."""
     return {
         path.name: path.readlink() if path.is_symlink() else None if path.is_dir() else path.read_bytes()
         for path in directory.iterdir()
@@ -95,14 +95,14 @@ def client(server: Server) -> Iterator[Artanis]:
 
 @pytest.fixture
 def pulled(server: Server, client: Artanis, tmp_path: Path) -> Path:
-    """A directory into which the two prompts were pulled."""
+    """A directory with the two prompts, just pulled."""
     serve(server, TWO)
     pull_prompts(client, tmp_path / "prompts")
     return tmp_path / "prompts"
 
 
 def test_what_is_written(both: Both, server: Server, tmp_path: Path) -> None:
-    """A file for each content and schema, and a manifest in which there is nothing of the moment of the pull."""
+    """A pull writes a file for each content and schema, and a manifest that does not depend on the time of the pull."""
     serve(server, {"tone": "Is it friendly?", "classify": "Ünë label.\n"}, {"type": "object", "é": [1, 2.5]})
     directory = tmp_path / "a" / "b"
     pull, status = (apull_prompts, aprompts_status) if both.is_async else (pull_prompts, prompts_status)
@@ -153,7 +153,7 @@ def test_what_is_written(both: Both, server: Server, tmp_path: Path) -> None:
     ["", "no newline", "a\n", "a\r\nb\r\n", "a\rb", "\ufeffa", "a\0b", "a\u2028b\x85c", "😀 é e\u0301", "  \n\n\n"],
 )
 def test_content_is_kept_byte_for_byte(server: Server, client: Artanis, tmp_path: Path, content: str) -> None:
-    """The file is the content in UTF-8, whatever its line endings, marks and spaces."""
+    """The file is the content in UTF-8, whatever its line endings, byte order mark and spaces."""
     serve(server, {"a": content})
     pull_prompts(client, tmp_path)
     assert (tmp_path / "a.md").read_bytes() == content.encode()
@@ -161,7 +161,7 @@ def test_content_is_kept_byte_for_byte(server: Server, client: Artanis, tmp_path
 
 
 def test_lone_surrogates(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """What has no UTF-8 can be read back all the same, and leaves JSON that is valid."""
+    """Text that UTF-8 cannot express can be read back, and the JSON files stay valid."""
     serve(server, {"st\udcffep": "a\ud800b"}, {"key\ud800": "😀\udfff"})
     pull_prompts(client, tmp_path)
     [content], [schema] = tmp_path.glob("*.md"), tmp_path.glob("*.schema.json")
@@ -172,7 +172,7 @@ def test_lone_surrogates(server: Server, client: Artanis, tmp_path: Path) -> Non
 
 
 def test_schemas(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """Keys keep the API's order, which a model follows; without a schema there is no file, and it goes when it does."""
+    """Keys keep the API's order; without a schema there is no file, and removing the schema removes it."""
     serve(server, {"a": "x"}, {"z": 1, "a": {"c": 1, "b": 2}})
     pull_prompts(client, tmp_path)
     assert (tmp_path / "a.schema.json").read_text() == ('{\n  "z": 1,\n  "a": {\n    "c": 1,\n    "b": 2\n  }\n}\n')
@@ -186,7 +186,7 @@ def test_schemas(server: Server, client: Artanis, tmp_path: Path) -> None:
 
 
 def test_nothing_is_touched_when_nothing_changed(client: Artanis, pulled: Path) -> None:
-    """A second pull writes no file anew."""
+    """A second pull rewrites no file."""
     before = touched(pulled)
     for force in (False, True):
         assert pull_prompts(client, pulled, force=force) == PullReport(written=(), removed=(), kept=())
@@ -194,7 +194,7 @@ def test_nothing_is_touched_when_nothing_changed(client: Artanis, pulled: Path) 
 
 
 def test_git_shows_just_what_changed(tmp_path: Path) -> None:
-    """A new version changes its file and the lines of the manifest that are about it; a removed prompt, its own."""
+    """Git shows only the file that changed, and only its lines in the manifest."""
     with Sandbox(traces=1) as sandbox, Artanis(**sandbox.credentials) as client:
         pull_prompts(client, tmp_path)
         before = seen(tmp_path)
@@ -223,7 +223,7 @@ def test_git_shows_just_what_changed(tmp_path: Path) -> None:
 def test_an_edit_that_upstream_contradicts(
     server: Server, client: Artanis, pulled: Path, upstream: dict[str, str]
 ) -> None:
-    """Where an edited file changed or vanished upstream, nothing at all is written, unless forced."""
+    """If an edited file was changed or removed upstream, nothing is written unless forced."""
     (pulled / "classify.md").write_bytes(b"Mine.")
     serve(server, {**upstream, "more": "Also new."})
     before = seen(pulled)
@@ -242,7 +242,7 @@ def test_an_edit_that_upstream_contradicts(
 
 
 def test_an_edit_that_upstream_does_not_touch(server: Server, client: Artanis, pulled: Path) -> None:
-    """It is kept, as git keeps it, while the rest is pulled; force makes it what is upstream."""
+    """An edit is kept, as git keeps it, while the rest is pulled; force overwrites it."""
     (pulled / "classify.md").write_bytes(b"Mine.")
     serve(server, {**TWO, "tone": "New."})
     for written in (("tone.md",), ()):
@@ -256,7 +256,7 @@ def test_an_edit_that_upstream_does_not_touch(server: Server, client: Artanis, p
 
 
 def test_a_file_in_the_way(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """What no pull wrote is not replaced, unless it is what is upstream; other files are nobody's business."""
+    """A file that no pull wrote is not overwritten unless it matches upstream; other files are left alone."""
     serve(server, TWO)
     (tmp_path / "classify.md").write_bytes(b"Mine.")
     (tmp_path / "tone.md").write_bytes(b"Is it friendly?")
@@ -272,7 +272,7 @@ def test_a_file_in_the_way(server: Server, client: Artanis, tmp_path: Path) -> N
 
 
 def test_a_deleted_file(server: Server, client: Artanis, pulled: Path) -> None:
-    """It is missing, and comes back; a deleted manifest is written anew around files that are as upstream."""
+    """A deleted file is `missing` and restored; a deleted manifest is rewritten if the files match upstream."""
     (pulled / "tone.md").unlink()
     assert prompts_status(client, pulled) == PromptsStatus(
         pulled=True, new=(), changed=(), gone=(), edited=(), missing=("tone",)
@@ -286,7 +286,7 @@ def test_a_deleted_file(server: Server, client: Artanis, pulled: Path) -> None:
 
 
 def test_a_deleted_file_that_is_gone_upstream(server: Server, client: Artanis, pulled: Path) -> None:
-    """There is nothing left to do but to forget it."""
+    """A deleted file that is gone upstream, too, is forgotten."""
     (pulled / "tone.md").unlink()
     serve(server, {"classify": TWO["classify"]})
     status = prompts_status(client, pulled)
@@ -296,7 +296,7 @@ def test_a_deleted_file_that_is_gone_upstream(server: Server, client: Artanis, p
 
 
 def test_no_prompts(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """An empty project is clean once it was pulled."""
+    """An empty project is clean after a pull."""
     serve(server, {})
     assert not prompts_status(client, tmp_path).clean
     pull_prompts(client, tmp_path)
@@ -305,7 +305,7 @@ def test_no_prompts(server: Server, client: Artanis, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"org_slug": "o"}, {"project_slug": "p"}, {"project_slug": None, "project_id": "i"}])
 def test_a_directory_of_another_project(server: Server, pulled: Path, other: dict[str, str]) -> None:
-    """It is refused, also by force, with both named."""
+    """A directory of another project is refused even with force, and the error names both projects."""
     before = seen(pulled)
     with Artanis(**{**server.credentials, **other}) as client:
         for run in (prompts_status, pull_prompts, lambda *args: pull_prompts(*args, force=True)):
@@ -317,7 +317,7 @@ def test_a_directory_of_another_project(server: Server, pulled: Path, other: dic
 
 
 def test_a_directory_of_another_host(pulled: Path) -> None:
-    """It is refused, also where all else is the same."""
+    """A directory of another host is refused even if everything else is equal."""
     other = Server()
     serve(other, TWO)
     with Artanis(**other.credentials) as client, pytest.raises(ArtanisError, match=f"base_url {other.url}, .*Choose"):
@@ -326,7 +326,7 @@ def test_a_directory_of_another_host(pulled: Path) -> None:
 
 
 def test_a_project_by_id(both: Both, server: Server, tmp_path: Path) -> None:
-    """The project of the call can be given by id, but not by slug and id at once."""
+    """The call takes a project by id, but not by slug and id at once."""
     serve(server, TWO)
     pull, status = (apull_prompts, aprompts_status) if both.is_async else (pull_prompts, prompts_status)
     both.run(lambda client: pull(client, tmp_path, project_id="i"))
@@ -343,12 +343,12 @@ def test_a_project_by_id(both: Both, server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", [pull_prompts, apull_prompts, prompts_status, aprompts_status, diff_versions])
 def test_type_hints(what: Callable[..., object]) -> None:
-    """Programs can read the type hints at run time."""
+    """The type hints can be resolved at run time."""
     assert "return" in get_type_hints(what)
 
 
 def test_a_project_in_the_call(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """It takes the place of the client's, and the directory is its own from then on."""
+    """The project of the call replaces the client's, and the directory then belongs to it."""
     serve(server, TWO)
     pull_prompts(client, tmp_path, project_slug="else")
     assert server.requests[0].path == "/api/prompts?projectSlug=else"
@@ -377,7 +377,7 @@ def test_a_project_in_the_call(server: Server, client: Artanis, tmp_path: Path) 
     ],
 )
 def test_a_damaged_manifest(client: Artanis, pulled: Path, damage: Callable[[bytes], bytes]) -> None:
-    """It is refused with a reason, and leads to nothing outside of the directory."""
+    """A damaged manifest is refused with a reason, and cannot affect files outside the directory."""
     outside = pulled.parent / "secret.md"
     outside.write_bytes(b"Answer with one label.")
     manifest = pulled / "prompts.json"
@@ -395,7 +395,7 @@ def test_a_damaged_manifest(client: Artanis, pulled: Path, damage: Callable[[byt
 @posix
 @pytest.mark.parametrize("target", ["Answer with one label.", "Mine.", None])
 def test_links_are_not_followed(server: Server, client: Artanis, pulled: Path, target: str | None) -> None:
-    """A link is a file in the way, wherever it leads; force replaces the link and not what it leads to."""
+    """A link counts as an edit, wherever it leads; force replaces the link and not its target."""
     outside = pulled.parent / "outside.md"
     if target:
         outside.write_text(target)
@@ -413,7 +413,7 @@ def test_links_are_not_followed(server: Server, client: Artanis, pulled: Path, t
 
 @posix
 def test_a_link_as_manifest(client: Artanis, pulled: Path) -> None:
-    """It is refused."""
+    """A manifest that is a link is refused."""
     (pulled / "prompts.json").rename(pulled.parent / "real.json")
     (pulled / "prompts.json").symlink_to(pulled.parent / "real.json")
     with pytest.raises(ArtanisError, match="a link or a special file"):
@@ -422,7 +422,7 @@ def test_a_link_as_manifest(client: Artanis, pulled: Path) -> None:
 
 @posix
 def test_a_pipe_in_the_way(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """It is a file in the way, and nobody waits for what it says."""
+    """A pipe counts as an edit, and reading it does not block."""
     serve(server, TWO)
     os.mkfifo(tmp_path / "tone.md")
     with pytest.raises(PromptConflictError):
@@ -430,7 +430,7 @@ def test_a_pipe_in_the_way(server: Server, client: Artanis, tmp_path: Path) -> N
 
 
 def test_a_directory_in_the_way(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """It is never replaced, and keeps everything from being written."""
+    """A directory in place of a file is never replaced, and nothing is written."""
     serve(server, TWO)
     (tmp_path / "tone.md").mkdir()
     for force in (False, True):
@@ -440,7 +440,7 @@ def test_a_directory_in_the_way(server: Server, client: Artanis, tmp_path: Path)
 
 
 def test_a_file_as_directory(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """A path that is a file is an error that names it, and the file stays."""
+    """If the path is a file, the error names it, and the file stays."""
     serve(server, TWO)
     (tmp_path / "prompts").write_bytes(b"Mine.")
     with pytest.raises(OSError, match="prompts"):
@@ -449,9 +449,9 @@ def test_a_file_as_directory(server: Server, client: Artanis, tmp_path: Path) ->
 
 
 @posix
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may write everywhere")
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root can write everywhere")
 def test_a_read_only_directory(server: Server, client: Artanis, pulled: Path) -> None:
-    """The error names the directory, and everything is as it was."""
+    """If the directory is read-only, the error names it, and nothing changes."""
     before = seen(pulled)
     serve(server, {"classify": "New."})
     pulled.chmod(0o555)
@@ -472,7 +472,7 @@ def test_a_read_only_directory(server: Server, client: Artanis, pulled: Path) ->
 def test_not_one_active_version(
     server: Server, client: Artanis, tmp_path: Path, versions: list[dict[str, Any]], problem: str
 ) -> None:
-    """It is an answer that departs from the contract, and nothing is written."""
+    """Anything but one active version violates the contract, and nothing is written."""
     serve(server, TWO, p1=versions)
     with pytest.raises(APIResponseValidationError, match=rf"^GET {server.url}/api/prompts/p1: .*{problem}, not one"):
         pull_prompts(client, tmp_path / "prompts")
@@ -480,7 +480,7 @@ def test_not_one_active_version(
 
 
 def test_two_prompts_of_one_step(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """They are an answer that departs from the contract, and nothing is written."""
+    """Two prompts of one step violate the contract, and nothing is written."""
     twins = [{**PROMPT, "id": "p1"}, {**PROMPT, "id": "p2"}]
     history = {**PROMPT, "versions": [version("v", "x", active=True)]}
     server.answers[:] = [lambda request: Answer(body={"prompts": twins} if "?" in request.path else history)]
@@ -490,7 +490,7 @@ def test_two_prompts_of_one_step(server: Server, client: Artanis, tmp_path: Path
 
 
 def test_a_version_activated_during_the_pull(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """Content and version are of one answer, not the content of the list with the version of the history."""
+    """Content and version come from the same response."""
     serve(server, TWO, p0=[version("v1", TWO["classify"]), version("v2", "Newer.", active=True)])
     pull_prompts(client, tmp_path)
     assert (tmp_path / "classify.md").read_bytes() == b"Newer."
@@ -498,7 +498,7 @@ def test_a_version_activated_during_the_pull(server: Server, client: Artanis, tm
 
 
 def test_a_prompt_removed_during_the_pull(server: Server, client: Artanis, pulled: Path) -> None:
-    """The call's own error comes, and everything is as it was."""
+    """If a prompt is removed during the pull, the API's error is raised, and nothing changes."""
     before = seen(pulled)
     server.answers[:] = [Answer(body={"prompts": [{**PROMPT, "content": "New."}]}), Answer(404, {"error": "Not found"})]
     with pytest.raises(NotFoundError):
@@ -542,7 +542,7 @@ def test_a_prompt_removed_during_the_pull(server: Server, client: Artanis, pulle
     ],
 )
 def test_file_names(step: str, stem: str) -> None:
-    """They read well where the id is safe, and say all of it where it is not, but for the empty and the very long."""
+    """A safe id is its own file name; other ids are percent-encoded, and very long ones are cut."""
     assert _pull.make_file_names(step) == (f"{stem}.md", f"{stem}.schema.json")
     assert "~" in stem or unquote(stem, errors="surrogatepass") == step
 
@@ -559,8 +559,8 @@ ids = text | st.sampled_from(STEPS) | st.text("aA.cCoOnN~%/1é", max_size=6) | s
 @given(st.sets(ids, min_size=1, max_size=4))
 @example(set(STEPS))
 def test_file_names_are_safe_and_distinct(steps: set[str]) -> None:
-    """No two files of all steps are one where case and normal forms do not count; each is safe on every system, and
-    says the id unless it had to be cut."""
+    """No two steps share a file, even if case and Unicode forms do not matter. Each name is safe on every system and
+    decodes to the id, unless it was cut."""
     names = [name for step in steps for name in _pull.make_file_names(step)] + ["prompts.json"]
     assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == 2 * len(steps) + 1
     for name in names:
@@ -576,7 +576,7 @@ def test_file_names_are_safe_and_distinct(steps: set[str]) -> None:
 
 
 def test_every_odd_step_has_its_files(server: Server, client: Artanis, tmp_path: Path) -> None:
-    """Prompts of the oddest ids live beside each other, and leave nothing when they go."""
+    """Prompts with the oddest ids do not disturb each other, and leave no file when they are removed."""
     serve(server, {step: f"prompt of {step!r}" for step in STEPS}, {"type": "string"})
     assert len(pull_prompts(client, tmp_path / "prompts").written) == 2 * len(STEPS)
     assert prompts_status(client, tmp_path / "prompts").clean
@@ -608,7 +608,7 @@ def at_line(frame, event, argument):
 work, calls = _pull._pull, []
 _pull._pull = lambda *arguments: calls.append(arguments)
 with Artanis() as client:
-    pull_prompts(client, sys.argv[1])  # once: what is asked for over the network is the same each time
+    pull_prompts(client, sys.argv[1])  # once, because the responses are the same each time
 
 for moment in range(1000):
     directory = shutil.copytree(sys.argv[1], f"{sys.argv[1]}-{moment:03}")
@@ -625,8 +625,8 @@ for moment in range(1000):
 
 @posix
 def test_killed_at_every_line(tmp_path: Path) -> None:
-    """A pull killed before any of its lines leaves whole files, and the next one finishes the work, also where another
-    version has become active meanwhile."""
+    """A pull that is killed before any of its lines leaves only complete files. The next one finishes its work, even if
+    another version has become active since."""
     start, finished, again = tmp_path / "prompts", tmp_path / "finished", tmp_path / "again"
     with Sandbox(traces=1) as sandbox, Artanis(**sandbox.credentials) as client:
         pull_prompts(client, start)
@@ -638,7 +638,7 @@ def test_killed_at_every_line(tmp_path: Path) -> None:
             [sys.executable, "-c", KILLED, str(start)], env={**unmeasured(), **sandbox.environment}, check=True
         )
         old, new = seen(start), seen(finished)
-        left: dict[Any, Path] = {}  # what the killed ones left, once each
+        left: dict[Any, Path] = {}  # what the killed pulls left, without duplicates
         for directory in sorted(tmp_path.glob("prompts-*")):
             found = seen(directory)
             left[frozenset((re.sub("pull-.*[.]", "pull-.", name), data) for name, data in found.items())] = directory
@@ -676,8 +676,8 @@ with Artanis() as client:
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 @pytest.mark.parametrize("most", [0, 100, 2000])
 def test_no_space(server: Server, client: Artanis, pulled: Path, action: str, most: int) -> None:
-    """A write that ends half-way, with an error or with the process, leaves every file whole, and is made good by the
-    next pull; the error names the file."""
+    """If the disk is full, or the process is killed while it writes, every file stays complete, and the next pull
+    finishes the work. The error names the file."""
     before = seen(pulled)
     serve(server, {"classify": "New.", "tone": "New.\n" * 1000})
     environment = {f"ARTANIS_{name.upper()}": value for name, value in server.credentials.items()}
@@ -705,7 +705,7 @@ def test_no_space(server: Server, client: Artanis, pulled: Path, action: str, mo
 def test_an_edit_after_a_failed_pull(
     server: Server, client: Artanis, pulled: Path, monkeypatch: pytest.MonkeyPatch, edited: bool
 ) -> None:
-    """What a failed pull did not get to write is still a change that an edit may not hide."""
+    """An edit still conflicts with a change that a failed pull did not write."""
     serve(server, {**TWO, "classify": "New."})
     replace = Path.replace
 
@@ -736,7 +736,7 @@ def history(*contents: str, active: int | None = -1) -> models.PromptHistory:
 
 
 def test_diff() -> None:
-    """The previous version against the active one, with ids and dates in its head."""
+    """The default compares the previous version with the active one, and the header has ids and dates."""
     assert diff_versions(history("a\n", "b\nc\n", "b\nd\n")) == (
         "--- classify v1\t2026-04-02T10:00:00+00:00\n"
         "+++ classify v2\t2026-04-02T10:00:00+00:00\n"
@@ -760,7 +760,7 @@ def test_diff() -> None:
     ],
 )
 def test_which_versions(old: int | str, new: int | str, changes: str) -> None:
-    """A version goes by its position from either end, its id, or as the active one and the one before that."""
+    """A version is chosen by its position from either end, its id, or a word."""
     lines = diff_versions(history("a\n", "b\n", "c\n", active=1), old, new).splitlines()
     assert "".join(lines[3:]) == changes
 
@@ -778,13 +778,13 @@ def test_which_versions(old: int | str, new: int | str, changes: str) -> None:
     ],
 )
 def test_no_such_version(versions: models.PromptHistory, which: int | str, problem: str) -> None:
-    """It is a ValueError that says what there is."""
+    """If there is no such version, the ValueError lists those that exist."""
     with pytest.raises(ValueError, match=problem):
         diff_versions(versions, old=which, new=-1)
 
 
 def test_no_one_version_is_active() -> None:
-    """A position or an id still does where the words do not."""
+    """If two versions are active, a position or an id still works."""
     versions = history("a\n", "b\n", "b\n")
     versions.versions[0].is_active = True
     with pytest.raises(ValueError, match="2 active versions"):
@@ -805,19 +805,19 @@ def test_no_one_version_is_active() -> None:
     ],
 )
 def test_ends_of_lines(old: str, new: str, lines: list[str]) -> None:
-    r"""A missing last newline is said as `diff` says it; only `\n` ends a line, and a changed `\r` shows."""
+    r"""A missing last newline is shown as `diff` shows it; only `\n` ends a line, and a changed `\r` is a change."""
     assert diff_versions(history(old, new)).split("\n")[3:-1] == lines
 
 
 def test_the_head_of_a_diff_is_two_lines() -> None:
-    """Whatever is in the ids."""
+    """The header has two lines, whatever is in the ids."""
     versions = history("a\n", "b\n")
     versions.step_id = "a\n--- b"
     assert len(diff_versions(versions).splitlines()) == 5
 
 
 def patched(old: str, diff: str) -> str:
-    """What applying a unified diff gives, by the rules of the format."""
+    """Apply a unified diff, by the rules of the format."""
     source = re.findall(r"[^\n]*\n|[^\n]+", old)
     made: list[str] = []
     position = 0
@@ -843,7 +843,7 @@ few_lines = st.lists(st.sampled_from(["a\n", "b\n", "\n", "a\r\n", "--- x\n", "@
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*[st.builds(lambda lines, end: "".join(lines) + end, few_lines, text.map(lambda t: t[:5]))] * 2)
 def test_a_diff_tells_all(old: str, new: str) -> None:
-    """Applied to the old version, it gives the new one; of equal ones there is none."""
+    """Applying the diff to the old version gives the new one; the diff of equal versions is empty."""
     diff = diff_versions(history(old, new))
     assert (diff == "") == (old == new)
     assert patched(old, diff) == new

@@ -39,7 +39,7 @@ _log = logging.getLogger("artanis_client")
 
 
 class _Cache(Generic[C]):
-    """What the two caches have in common: their arguments, and what they tell without loading anything."""
+    """What the two caches have in common: their arguments, and the methods that load nothing."""
 
     _client_class: type[Any]
     _event_class: Callable[[], Any]
@@ -89,7 +89,7 @@ class _Cache(Generic[C]):
         the API could not be reached.
 
         Raises:
-            KeyError: if there is no such step, or if nothing has been loaded yet.
+            KeyError: If there is no such step, or if nothing has been loaded yet.
         """
         served = self._policy.served.require(step_id)
         return "stale" if served.source == "api" and _clock.monotonic() >= served.fresh_until else served.source
@@ -100,7 +100,7 @@ class _Cache(Generic[C]):
         The age of a snapshot is the time since it was written, by the system clock. A fallback has none: None.
 
         Raises:
-            KeyError: if there is no such step, or if nothing has been loaded yet.
+            KeyError: If there is no such step, or if nothing has been loaded yet.
         """
         return self._policy.served.require(step_id).age()
 
@@ -130,32 +130,32 @@ class PromptCache(_Cache[Artanis]):
         project_slug, project_id: The project, if not the client's own. Pass only one of them.
         ttl: Seconds after which the prompts are loaded again.
         stale_for: Seconds beyond `ttl` for which prompts, including those of a snapshot, may be served while they
-            cannot be loaded. After that, it is as at the start. None means no limit, 0 means nothing stale.
+            cannot be loaded. After that, `get` waits for the API again. None means no limit, 0 means nothing stale.
         snapshot: A file that keeps the prompts for a start while the API is down. It is replaced atomically when they
             change (with `stale_for`, on each refresh), and only its owner can read it. It is ignored if it is damaged,
             or if it belongs to another host, organization or project.
-        fallback: Texts by step, for a start with neither API nor snapshot. Prompts made from them have an empty `id`,
-            no `output_schema`, and dates in 1970. `get` raises the API's error for all other steps.
+        fallback: Texts by step, for a start without API and snapshot. Prompts made from them have an empty `id`, no
+            `output_schema`, and dates in 1970. For all other steps, `get` raises the API's error.
         on_change: A function that is called after a refresh with the old and the new prompt of each step that changed.
-            A new step has None as the old prompt, and a removed step has None as the new one. It runs in the thread
-            that loaded the prompts, without any lock, and the next refresh waits for it. What it raises is logged.
+            A new step has None as the old prompt, and a removed step has None as the new one. The function runs in the
+            thread that loaded the prompts, and the next refresh waits for it. Errors that it raises are logged.
 
     Raises:
-        ValueError: if there is no project or more than one, or if a number is out of range.
-        TypeError: if an argument has the wrong type.
+        ValueError: If there is no project or more than one, or if a number is out of range.
+        TypeError: If an argument has the wrong type.
     """
 
     _client_class = Artanis
     _event_class = threading.Event
 
     def get(self, step_id: str) -> Prompt:
-        """Return the active prompt of a step. All callers share the object: do not change it.
+        """Return the active prompt of a step. All callers share the object, so do not change it.
 
-        It waits for the API only while there is nothing to serve, and then all threads share one request.
+        It waits for the API only if there is nothing to serve. Then all threads wait for the same request.
 
         Raises:
-            KeyError: if there is no such step. The message lists the known steps.
-            ArtanisError: if nothing can be loaded and there is nothing else to serve, or if the cache is closed.
+            KeyError: If there is no such step. The message lists the known steps.
+            ArtanisError: If nothing can be loaded and there is nothing else to serve, or if the cache is closed.
         """
         served = self._policy.served
         if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
@@ -202,9 +202,9 @@ class PromptCache(_Cache[Artanis]):
             _log.exception("on_change failed for a prompt.")
 
     def close(self) -> None:
-        """Stop refreshing, and drop the result of a refresh in progress. It returns at once and can be repeated.
+        """Stop refreshing, and ignore the result of a refresh in progress. It returns at once and can be repeated.
 
-        What has been loaded can still be served, for as long as `stale_for` allows.
+        Prompts that have been loaded are still returned, for as long as `stale_for` allows.
         """
         self._policy.close()
 
@@ -225,7 +225,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
     _event_class = anyio.Event
 
     async def get(self, step_id: str) -> Prompt:
-        """Like `PromptCache.get`. Cancelling a task that waits does not cancel the request."""
+        """Like `PromptCache.get`. Cancelling a waiting task does not cancel the request."""
         served = self._policy.served
         if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
             return prompt
@@ -273,7 +273,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
         """Write the snapshot in a thread, so that the disk does not hold up the event loop."""
         if (snapshot := self._policy.snapshot) is not None:
             try:
-                # With its own limiter, because all threads of the shared one may be busy for long.
+                # The default limiter is shared with the whole program, and may be exhausted for a long time.
                 await to_thread.run_sync(self._policy.save, refresh, limiter=anyio.CapacityLimiter(1))
             except RuntimeError as error:  # there are too many threads
                 snapshot.report("written", str(error))
@@ -288,7 +288,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
             _log.exception("on_change failed for a prompt.")
 
     async def aclose(self) -> None:
-        """Like `PromptCache.close`. It also cancels a refresh that runs in this event loop."""
+        """Like `PromptCache.close`. It also cancels a refresh in this event loop."""
         self._policy.close()
         if refresh := self._policy.refreshes.get(current_loop()):
             refresh.scope.cancel()

@@ -60,11 +60,11 @@ class Served:
         """Return the prompt of a step.
 
         Raises:
-            KeyError: if there is no such step.
-            ArtanisError: if the fallback does not have it. The project may, so this is the error of the API.
+            KeyError: If there is no such step.
+            ArtanisError: If a fallback does not have it. The project may, so this is the error that the API raised.
         """
         if step_id not in self.prompts and self.error is not None:
-            raise self.error.with_traceback(None)  # the traceback would grow each time it is raised
+            raise self.error.with_traceback(None)  # otherwise its traceback would grow with each call
         return self.require(step_id).prompts[step_id]
 
     def require(self, step_id: str) -> Self:
@@ -95,11 +95,11 @@ class Refresh:
     """One attempt to load the prompts."""
 
     loop: tuple[int, Any]
-    """The process and event loop that run it, as `current_loop()` returns them; with threads, the process and None."""
+    """The process and the event loop that run it, as `current_loop()` returns them. With threads, the loop is None."""
     ready: Any
-    """An event: the outcome is known, or the refresh was cut short."""
+    """An event that is set when the outcome is known, or when the refresh was cut short."""
     finished: Any
-    """An event: the snapshot is written, and on_change has been called."""
+    """An event that is set when the snapshot has been written and on_change has been called."""
     served: Served | None = None
     changes: list[tuple[Prompt | None, Prompt | None]] = attrs.field(factory=list)
     """The old and the new prompt of each step that changed."""
@@ -111,7 +111,7 @@ class Refresh:
     """Keeps the task alive: asyncio does not."""
 
     def is_alive(self) -> bool:
-        """Return False if it cannot finish, so that it must not hold up the others: its event loop or process ended."""
+        """Return whether it can finish. If its event loop has ended or paused, or after a fork, it never does."""
         pid, reference = self.loop
         loop = reference and reference()
         is_running = getattr(loop, "is_running", lambda: loop is not None or reference is None)
@@ -121,10 +121,10 @@ class Refresh:
         """Return the prompt of a step for those who waited, or None if the refresh was cut short.
 
         Raises:
-            KeyError, ArtanisError: as `Served.find` does, or if loading failed.
+            KeyError, ArtanisError: As `Served.find` does, or if loading failed.
         """
         if self.error is not None:
-            raise self.error.with_traceback(self.traceback)  # each waiter raises it, and would add to its traceback
+            raise self.error.with_traceback(self.traceback)  # otherwise each waiter would add to its traceback
         return None if self.served is None else self.served.find(step_id)
 
 
@@ -142,7 +142,7 @@ class Policy:
     served: Served = NOTHING
     is_closed: bool = False
     refreshes: dict[Any, Refresh] = attrs.field(factory=dict)
-    """Those in progress, by event loop. With threads there is one at most."""
+    """Those in progress, by process and event loop. With threads there is at most one."""
     _locks: dict[int, threading.Lock] = attrs.field(factory=dict)
     _refresh_at: float = -math.inf
     _failures: int = 0
@@ -158,10 +158,10 @@ class Policy:
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def plan(self, loop: tuple[int, Any]) -> tuple[Refresh | None, Refresh | None]:
-        """Return the refresh to start, if one is due, and the refresh to wait for, if nothing can be served before.
+        """Return the refresh to start, if one is due, and the refresh to wait for, if nothing can be served now.
 
         Raises:
-            ArtanisError: if nothing can be served and the cache is closed.
+            ArtanisError: If nothing can be served and the cache is closed.
         """
         with self.lock():
             now = _clock.monotonic()
@@ -193,9 +193,9 @@ class Policy:
             refresh.changes = [(old.prompts.get(step), new.prompts.get(step)) for step in changed]
 
     def fail(self, refresh: Refresh, error: Exception) -> None:
-        """Go on serving what there is; without anything, use the snapshot or fallback, or let the waiters raise."""
-        # Waiting does not help against a wrong key, organization or configuration, a closed client, or an error in the
-        # user's own hooks and key functions, so nothing may hide them.
+        """Keep serving what there is. If that has expired, serve the snapshot or fallback, or let the waiters raise."""
+        # Retrying does not help if the key, organization or configuration is wrong, the client is closed, or the user's
+        # own hooks or key functions fail. These errors must not be hidden.
         is_outage = isinstance(error, OUTAGES) and not isinstance(error, NEVER_HIDDEN)
         level = logging.WARNING if is_outage else logging.ERROR
         if _clock.monotonic() >= self.served.expires_at:
@@ -220,7 +220,7 @@ class Policy:
             _log.log(level, message, self.project, self.served, text)
 
     def _find_replacement(self, error: Exception) -> Served | None:
-        """Return the snapshot or else the fallback; a snapshot that cannot be used becomes a note of the error."""
+        """Return the snapshot, else the fallback. If the snapshot cannot be used, add the reason to the error."""
         try:
             found = self.snapshot and self.snapshot.read()
         except SnapshotError as problem:
@@ -232,7 +232,7 @@ class Policy:
             return Served(prompts, "snapshot", loaded_at, loaded_at + self.usable_for)
         if not self.fallback:
             return None
-        error = error.with_traceback(None)  # which would keep its frames alive
+        error = error.with_traceback(None)  # a traceback keeps the variables of its frames alive
         return Served(self.fallback, "fallback", -math.inf, math.inf, error=error)
 
     def _compute_delay(self, error: Exception) -> float:
@@ -247,7 +247,7 @@ class Policy:
             self.snapshot.write([*served.texts.values()])
 
     def finish(self, refresh: Refresh) -> None:
-        """Let the next refresh start, and release those who wait. If there is no outcome, one of them starts it."""
+        """Release the waiters, and allow the next refresh. Without an outcome, one of the waiters starts it."""
         with self.lock():
             if self.refreshes.get(refresh.loop) is refresh:
                 del self.refreshes[refresh.loop]
@@ -255,6 +255,6 @@ class Policy:
         refresh.finished.set()
 
     def close(self) -> None:
-        """Start no further refresh, and drop what those in progress load."""
+        """Start no further refresh, and ignore the results of those in progress."""
         with self.lock():
             self.is_closed = True

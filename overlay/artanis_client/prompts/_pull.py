@@ -129,12 +129,12 @@ def pull_prompts(
         force: Overwrite and remove files that were edited or that no pull wrote.
 
     Raises:
-        PromptConflictError: if there are such files and `force` is false. Nothing was written.
-        APIResponseValidationError: if two prompts have the same step, or a prompt has not exactly one active version.
-        ArtanisError: if a call fails, or if `prompts.json` is damaged or belongs to another host, organization or
+        PromptConflictError: If there are such files and `force` is false. Nothing was written.
+        APIResponseValidationError: If two prompts have the same step, or a prompt has not exactly one active version.
+        ArtanisError: If a call fails, or if `prompts.json` is damaged or belongs to another host, organization or
             project.
-        OSError: if a file cannot be read or written. No file is half-written, and the next pull continues.
-        ValueError: if there is no project or more than one.
+        OSError: If a file cannot be read or written. No file is half-written, and the next pull continues.
+        ValueError: If there is no project or more than one.
     """
     upstream = _fetch(client, project_slug, project_id)
     return _pull(Path(directory), upstream, force)
@@ -281,7 +281,7 @@ def _read_manifest(path: Path, upstream: Upstream) -> dict[str, Any] | None:
     """Return the entries of a manifest by step, or None if there is no manifest.
 
     Raises:
-        ArtanisError: if no pull from this project can have written it.
+        ArtanisError: If no pull from this project can have written it.
     """
     found = _hash(path)
     if found is None:

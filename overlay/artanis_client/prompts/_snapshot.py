@@ -45,7 +45,7 @@ class Snapshot:
         """Return the prompts and their age in seconds, or None if there is no file.
 
         Raises:
-            SnapshotError: if the file is unreadable, damaged, too old, or belongs to another host, organization or
+            SnapshotError: If the file is unreadable, damaged, too old, or belongs to another host, organization or
                 project.
         """
         problem = ""

@@ -21,7 +21,7 @@ def diff_versions(history: PromptHistory, old: int | str = "previous", new: int 
             `"active"`; or `"previous"` for the version before the active one.
 
     Raises:
-        ValueError: if there is no such version, or if a word is used while not exactly one version is active.
+        ValueError: If there is no such version, or if a word is used while not exactly one version is active.
     """
     versions = [find_version(history, old), find_version(history, new)]
     before, after = (list(io.StringIO(version.content)) for version in versions)
