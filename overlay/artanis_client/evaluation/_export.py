@@ -1,8 +1,8 @@
 """Evaluation sets as files: `export` and `aexport`.
 
-Each trace that is read goes into the journal. When all are there, the file is written from the journal in the order of
-the list, and then moved into place with its manifest. So the old file stays intact until the new one is complete, and
-whatever an interrupted export has read is there for the next one.
+Each trace that is read is written to a journal beside the file. When all have been read, the file is written from the
+journal in the order of the list, and replaces the old one. So the old file stays intact until the new one is complete,
+and a later export can continue an interrupted one.
 """
 
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
@@ -192,7 +192,7 @@ class ExportRequest:
             "outcomes": [outcome.value for outcome in Outcome if outcome in self.outcomes],
             "steps": self.steps,
         }
-        """What must be the same for an export to continue or reuse another one."""
+        """An export can continue another one, or reuse its file, only if both have the same header."""
 
 
 def _note_progress(journal: Journal, on_progress: OnProgress | None, progress: Progress) -> None:
@@ -222,7 +222,7 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
 
 
 def _reuse_file(request: ExportRequest, journal: Journal) -> None:
-    """Copy the completely reviewed traces of the existing file to the journal, if it is what its manifest says."""
+    """Copy the completely reviewed traces from the existing file to the journal, unless its manifest does not match."""
     manifest = json.loads(request.manifest_path.read_bytes())
     with request.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -240,7 +240,7 @@ def _contents_of(prompts: Iterable[PromptHistory]) -> dict[str, str]:
 
 
 def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the journal keeps of a trace."""
+    """Return the entry of a trace for the journal."""
     found = examples(trace, steps=request.steps)
     wanted = [example for example in found if example.outcome in request.outcomes]
     texts = [(example, format_example(request.format, example, prompts)) for example in wanted]
@@ -271,8 +271,8 @@ def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -
         new.replace(request.path)
     finally:
         new.unlink(missing_ok=True)
-    # If the process is killed here, the hash in the old manifest does not match the new file, and the journal is still
-    # there.
+    # If the process is killed here, the old manifest does not match the new file and is not used, and the journal can
+    # still be resumed.
     replace_file(request.manifest_path, manifest)
     shutil.copymode(request.path, request.manifest_path)
     journal.remove()
@@ -291,7 +291,7 @@ def _write(
     traces: list[str] = []
     for trace in listed:
         if (entry := journal.get(trace.id)) is None:
-            continue  # the trace was skipped
+            continue  # it was skipped
         content = entry.pop("text").encode("utf-8", "backslashreplace")  # JSON escapes lone surrogates the same way
         file.write(content)
         digest.update(content)

@@ -35,13 +35,12 @@ def format_heading(format_: Format) -> str:
 
 
 def format_example(format_: Format, example: EvaluationExample, prompts: Mapping[str, str]) -> str:
-    """Return the text for an example, with the end of the line. Escaping lone surrogates is left to the encoding.
+    """Return an example as the file contains it, including the newline. It may contain lone surrogates.
 
     Args:
         format_: The format of the file.
         example: The example.
-        prompts: The content of each prompt version by its id. For "chat" the text is empty if that of the example is
-            missing.
+        prompts: The content of each prompt version by its id. If "chat" needs one that is missing, the text is empty.
     """
     data = example.to_dict()
     if format_ == "csv":

@@ -57,7 +57,7 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if self._is_new and not self._index and not self._file.closed:
-            self.remove()
+            self.remove()  # it contains nothing to resume
         if hasattr(self, "_file"):
             self._file.close()
 
@@ -127,10 +127,10 @@ class Journal:
 
     def remove(self) -> None:
         """Close the journal and remove the file."""
-        if sys.platform == "win32":  # where an open file cannot be removed
+        if sys.platform == "win32":  # Windows cannot remove an open file
             self._file.close()
-        self._path.unlink(missing_ok=True)  # elsewhere before the lock is released
-        self._file.close()
+        self._path.unlink(missing_ok=True)
+        self._file.close()  # releases the lock, which no other export may hold before the file is gone
 
     def _append(self, line: Mapping[str, Any]) -> int:
         """Write a line at the end of the file, and return its offset."""
