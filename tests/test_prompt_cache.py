@@ -250,11 +250,13 @@ class CountedEvent(threading.Event):
 
     waiting = 0
     threads: ClassVar[set[int]] = set()
+    lock = threading.Lock()
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None, "a signal that arrives just before would not be handled"
-        self.threads.add(threading.get_ident())
-        type(self).waiting = len(self.threads)
+        with self.lock:
+            self.threads.add(threading.get_ident())
+            type(self).waiting = len(self.threads)
         return super().wait(timeout)
 
 
