@@ -75,9 +75,12 @@ test: ## Run every check (5 min)
 
 checks: types lint validate check-generated api-check ## Run every check that is not a test (30 s)
 
-lint: setup ## Check style and formatting of the hand-written code (1 s)
+lint: setup ## Check style, formatting, spelling and sizes of the hand-written code (2 s)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/codespell
+	@$(BIN)/python scripts/check_prose.py
+	@$(BIN)/python scripts/check_sizes.py
 
 types: setup ## Check types: mypy --strict on everything, pyright's strict mode on the overlay (20 s)
 	@$(BIN)/basedpyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
