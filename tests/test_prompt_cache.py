@@ -263,6 +263,7 @@ class CountedEvent(threading.Event):
 @pytest.fixture
 def count_waiting(monkeypatch: pytest.MonkeyPatch) -> type[CountedEvent]:
     monkeypatch.setattr(PromptCache, "_event_class", CountedEvent)
+    monkeypatch.setattr(_cache, "WAKE_UP", 0.001)  # so that each thread waits several times
     CountedEvent.waiting = 0
     CountedEvent.threads.clear()
     return CountedEvent
