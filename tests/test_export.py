@@ -1,4 +1,4 @@
-"""`export` and `aexport`: files of evaluation examples, whole or not there, and nothing read twice."""
+"""`export` and `aexport` write complete files or none, and read no trace twice."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def expected(sandbox: Sandbox, **arguments: Any) -> list[EvaluationExample]:
 
 
 def asked(server: Server) -> list[str]:
-    """The ids of the traces that were asked for."""
+    """Return the ids of the traces that were requested."""
     return [request.path.rpartition("/")[2] for request in server.requests if "?" not in request.path]
 
 
@@ -87,12 +87,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"config"}
 
 
-# What is in the file
+# Contents of the file
 
 
 @pytest.mark.parametrize(("suffix", "read"), [("jsonl", read_jsonl), ("csv", read_csv)])
 def test_every_example(sandbox: Sandbox, kind: str, tmp_path: Path, suffix: str, read: Any) -> None:
-    """All examples of all traces are in the file, in the order of the list."""
+    """The file contains all examples of all traces, in the order of the list."""
     report = run(kind, sandbox, tmp_path / f"all.{suffix}")
     made = read(tmp_path / f"all.{suffix}")
     assert made == expected(sandbox)
@@ -102,7 +102,7 @@ def test_every_example(sandbox: Sandbox, kind: str, tmp_path: Path, suffix: str,
 
 
 def test_some_examples(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
-    """`outcomes` and `steps` choose as they do for `examples`."""
+    """`outcomes` and `steps` select examples as in `examples`."""
     path = tmp_path / "some.jsonl"
     run(kind, sandbox, path, outcomes="corrected", steps=["tone", "classify"])
     made = read_jsonl(path)
@@ -111,7 +111,7 @@ def test_some_examples(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
 
 
 def test_period(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
-    """`since` and `until` choose traces, and only those are read."""
+    """Only traces between `since` and `until` are read."""
     report = run(kind, sandbox, tmp_path / "april.jsonl", since="2026-04", until="2026-04-20")
     made = read_jsonl(tmp_path / "april.jsonl")
     assert {f"{one.trace_created_at:%Y-%m}" for one in made} == {"2026-04"}
@@ -119,7 +119,7 @@ def test_period(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
 
 
 def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
-    """A project without traces is an empty file, and a table is its heading."""
+    """A project without traces becomes an empty file, or a table with only the heading."""
     serve(server, 0)
     assert run(kind, server, tmp_path / "none.jsonl").examples == 0
     run(kind, server, tmp_path / "none.csv")
@@ -129,7 +129,7 @@ def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_chat(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
-    """Each reviewed span is a conversation: the prompt version's content, the input, and the approved output."""
+    """Each reviewed span becomes a conversation of the prompt version, the input and the approved output."""
     path = tmp_path / "tune.jsonl"
     run(kind, sandbox, path, format="chat")
     with Artanis(**sandbox.credentials) as client:
@@ -148,7 +148,7 @@ def test_chat(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
 
 
 def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
-    """Spans whose prompt is gone are left out, and said to be."""
+    """Spans whose prompt was deleted are left out and reported."""
     with Sandbox(traces=10) as sandbox, Artanis(**sandbox.credentials) as client:
         [prompt] = [prompt for prompt in client.prompts.list() if prompt.step_id == "tone"]
         gone = {version.id for version in client.prompts.get(prompt.id).versions}
@@ -163,7 +163,7 @@ def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
 
 
 def test_manifest(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
-    """The manifest says what was read, when, from where, and how many there are of each outcome."""
+    """The manifest describes what was read, when and from where, and counts the outcomes."""
     run(kind, sandbox, tmp_path / "a.jsonl", outcomes=["corrected"], since="2026-03")
     manifest = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())
     made = expected(sandbox, outcomes="corrected")
@@ -195,7 +195,7 @@ JSON = st.recursive(
 def test_there_and_back(
     server: Server, tmp_path: Path, value: Any, approved: Any, comments: list[str], step: str
 ) -> None:
-    """Whatever JSON a span holds comes back from each format, exactly."""
+    """Any JSON in a span survives a round trip through each format."""
     made = span(input=value, output=value, approvedOutput=approved, stepId=step, metadata={"x": value})
     feedback = [
         {"id": "f", "spanId": made["id"], "userId": "u", "content": text, "createdAt": made["createdAt"]}
@@ -215,7 +215,7 @@ def test_there_and_back(
     assert len((tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
-# Bad input
+# Invalid arguments
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_there_and_back(
 def test_arguments(
     server: Server, kind: str, tmp_path: Path, name: str, arguments: Any, error: type[Exception], text: str
 ) -> None:
-    """What is wrong is told before anything is read or written."""
+    """An invalid argument raises an error before anything is read or written."""
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(error, match=text):
         run(kind, server, tmp_path / name, **arguments)
@@ -249,7 +249,7 @@ def test_arguments(
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_may_not_be_written(server: Server, kind: str, tmp_path: Path) -> None:
-    """That is told before anything is read."""
+    """A directory without write permission raises an error before anything is read."""
     (tmp_path / "folder").mkdir(mode=0o500)
     with pytest.raises(PermissionError):
         run(kind, server, tmp_path / "folder" / "a.jsonl")
@@ -268,13 +268,13 @@ with Artanis(api_key="k", org_slug="my-org", project_slug="my-project", base_url
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are those of Unix")
 @pytest.mark.parametrize("limit", [10, 5000])
 def test_full_disk(server: Server, tmp_path: Path, limit: int) -> None:
-    """A disk that is full from the start is told before anything is read, and one that fills up loses nothing."""
+    """A full disk raises an error before anything is read, and a disk that fills up later loses nothing."""
     serve(server, 40)
     path = tmp_path / "a.jsonl"
     path.write_text("old")
     command = [sys.executable, "-c", LIMITED, server.url, str(path), str(limit)]
     done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=False)
-    assert "OSError: [Errno 27]" in done.stderr  # what a limit says in place of "No space left on device"
+    assert "OSError: [Errno 27]" in done.stderr  # a file size limit; a full disk says "No space left on device"
     assert path.read_text() == "old"
     if limit == 10:
         assert not server.requests
@@ -286,11 +286,11 @@ def test_full_disk(server: Server, tmp_path: Path, limit: int) -> None:
         assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
-# Interrupted, and gone on with
+# Interrupted and resumed
 
 
 def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
-    """After a failure, the old file is whole, and the next run reads what is missing, to the same bytes."""
+    """After a failure the old file is intact, and the next run reads only what is missing and writes the same bytes."""
     path = tmp_path / "a.jsonl"
     path.write_text("old")
     serve(server, 30, lambda trace_id: Answer(500) if trace_id == ids(30)[20] else None)
@@ -311,7 +311,7 @@ def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_start_over(server: Server, kind: str, tmp_path: Path) -> None:
-    """Without `resume`, a partial file is of no account."""
+    """Without `resume`, a partial file is overwritten."""
     serve(server, 5)
     (tmp_path / "a.jsonl.partial").write_text("of another time\n")
     assert run(kind, server, tmp_path / "a.jsonl").read == 5
@@ -319,7 +319,7 @@ def test_start_over(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def partial_of(server: Server, path: Path, count: int, **arguments: Any) -> Path:
-    """What an export leaves that fails after some traces."""
+    """Make an export fail after some traces, and return its partial file."""
     serve(server, count + 1, lambda trace_id: Answer(404, {}) if trace_id == ids(count + 1)[-1] else None)
     with pytest.raises(NotFoundError):
         run("sync", server, path, **arguments)
@@ -328,7 +328,7 @@ def partial_of(server: Server, path: Path, count: int, **arguments: Any) -> Path
 
 
 def test_updated_since(server: Server, kind: str, tmp_path: Path) -> None:
-    """A trace that was updated since it was read is read again."""
+    """A trace that was updated after it was read is read again."""
     partial = partial_of(server, tmp_path / "a.jsonl", 5)
     text = partial.read_text()
     assert text.count("2026-04-08T09:00:05+00:00") == 5
@@ -340,7 +340,7 @@ def test_updated_since(server: Server, kind: str, tmp_path: Path) -> None:
     "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "csv"}, {"project_slug": "other"}]
 )
 def test_resume_another_export(server: Server, kind: str, tmp_path: Path, arguments: Any) -> None:
-    """The partial file of another export is refused, with what differs, and kept."""
+    """The partial file of another export is kept, and the error names the difference."""
     partial = partial_of(server, tmp_path / "a.jsonl", 5)
     before = partial.read_bytes()
     with pytest.raises(
@@ -351,7 +351,7 @@ def test_resume_another_export(server: Server, kind: str, tmp_path: Path, argume
 
 
 def test_torn_journal(server: Server, tmp_path: Path) -> None:
-    """A partial file that ends anywhere is gone on with, as far as it is whole."""
+    """A partial file that was cut off anywhere is resumed from its complete lines."""
     partial = partial_of(server, tmp_path / "a.jsonl", 5)
     content = partial.read_bytes()
     run("sync", server, tmp_path / "whole.jsonl")
@@ -373,7 +373,7 @@ with Artanis() as client:
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed that way there")
 @pytest.mark.parametrize("requests", [1, 2, 15, 39, 41])
 def test_killed(tmp_path: Path, requests: int) -> None:
-    """Killed at any moment, an export leaves the old file whole, and the next one goes on, to the same bytes."""
+    """If an export is killed at any moment, the old file is intact, and the next run writes the same bytes."""
     path = tmp_path / "a.jsonl"
     path.write_text("old")
     command = [sys.executable, "-c", PROGRAM, str(path)]
@@ -396,7 +396,7 @@ def test_killed(tmp_path: Path, requests: int) -> None:
 
 @pytest.mark.parametrize("step", [0, 1])
 def test_killed_while_moving(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Stopped between the moves of file and manifest, nothing has to be read again."""
+    """If an export is stopped while it replaces the file and the manifest, nothing has to be read again."""
     serve(server, 6)
     path = tmp_path / "a.jsonl"
     moved: list[Path] = []
@@ -419,7 +419,7 @@ def test_killed_while_moving(server: Server, tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_cancelled(server: Server, backend: str, tmp_path: Path) -> None:
-    """A cancelled export can be gone on with, and has let go of the file."""
+    """A cancelled export releases the lock and can be resumed."""
     held = threading.Event()
     serve(server, 20, lambda trace_id: Answer(hold=held) if trace_id == ids(20)[10] else None)
     path = tmp_path / "a.jsonl"
@@ -437,7 +437,7 @@ def test_cancelled(server: Server, backend: str, tmp_path: Path) -> None:
 
 
 def test_two_at_once(server: Server, kind: str, tmp_path: Path) -> None:
-    """The second export to a path says so, and harms neither the first nor the file."""
+    """A second export to the same path fails, and harms neither the first one nor the file."""
     held, path = threading.Event(), tmp_path / "a.jsonl"
     path.write_text("old")
 
@@ -458,11 +458,11 @@ def test_two_at_once(server: Server, kind: str, tmp_path: Path) -> None:
     assert run(kind, server, path).examples == 6
 
 
-# Again
+# Recheck
 
 
 def test_recheck(kind: str, tmp_path: Path) -> None:
-    """`recheck="unreviewed"` reads what is new or was not reviewed completely, to the bytes of a complete run."""
+    """`recheck="unreviewed"` reads only new and incompletely reviewed traces, and writes the same bytes as a full run."""
     with Sandbox(traces=30) as sandbox, Artanis(**sandbox.credentials) as client:
         path, whole = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
         assert run(kind, sandbox, path, recheck="unreviewed").read == 30
@@ -482,7 +482,7 @@ def test_recheck(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["changed", "gone", "other", "damaged", "foreign"])
 def test_recheck_of_another_file(kind: str, tmp_path: Path, how: str) -> None:
-    """Where the old file is not what was written, or of other arguments, every trace is read."""
+    """If the old file was edited, or exported with other arguments, every trace is read."""
     path, manifest = tmp_path / "a.csv", tmp_path / "a.csv.manifest.json"
     with Sandbox(traces=12) as sandbox:
         run(kind, sandbox, path)
@@ -502,11 +502,11 @@ def test_recheck_of_another_file(kind: str, tmp_path: Path, how: str) -> None:
         assert (path.read_bytes() == good) == (how != "other")
 
 
-# What goes wrong
+# Errors
 
 
 def test_skip(server: Server, kind: str, tmp_path: Path) -> None:
-    """A trace that cannot be read is left out on request, and named in report and manifest."""
+    """With `on_error="skip"`, a trace that cannot be read is left out and named in the report and the manifest."""
     serve(server, 6, lambda trace_id: Answer(404, {"error": "Not found"}) if trace_id == ids(6)[2] else None)
     report = run(kind, server, tmp_path / "a.jsonl", on_error="skip")
     [skipped] = report.skipped
@@ -518,7 +518,7 @@ def test_skip(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_nothing_read(server: Server, kind: str, tmp_path: Path) -> None:
-    """A list that cannot be read leaves no file behind."""
+    """If the list cannot be read, no file is left behind."""
     server.answer(401, {"error": "Not authenticated"})
     with pytest.raises(ArtanisError):
         run(kind, server, tmp_path / "a.jsonl")
@@ -526,7 +526,7 @@ def test_nothing_read(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_faults(kind: str, tmp_path: Path) -> None:
-    """Where one request in twenty fails in passing, the file is the same as without."""
+    """If one request in twenty fails temporarily, the file is the same as without faults."""
     with Sandbox(traces=60, seed=5) as sandbox:
         run(kind, sandbox, tmp_path / "a.jsonl")
         sandbox.fault_rate = 0.05
@@ -536,7 +536,7 @@ def test_faults(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are those of Unix")
 def test_links_and_modes(server: Server, kind: str, tmp_path: Path) -> None:
-    """A link goes on leading to the file, which keeps its mode; the partial file is for its owner alone."""
+    """A symlink still leads to the file, which keeps its mode, and only the owner can read the partial file."""
     (tmp_path / "data").mkdir()
     real = tmp_path / "data" / "real.jsonl"
     real.write_text("old")
@@ -557,7 +557,7 @@ def test_links_and_modes(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_no_key_in_any_file(server: Server, kind: str, tmp_path: Path) -> None:
-    """The key is in neither the file, nor the manifest, nor what an interrupted export leaves."""
+    """The key is neither in the file, nor in the manifest, nor in the partial file."""
     partial = partial_of(server, tmp_path / "a.jsonl", 3)
     assert KEY not in partial.read_text()
     run(kind, server, tmp_path / "a.jsonl", resume=True)
@@ -565,7 +565,7 @@ def test_no_key_in_any_file(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_the_clients_match(server: Server, tmp_path: Path) -> None:
-    """An async client given to `export` is an error that says what it is for."""
+    """Passing an async client to `export` raises a TypeError that says what to do."""
     with pytest.raises(TypeError, match="AsyncArtanis runs the asyncio functions"):
         export(AsyncArtanis(**server.credentials), tmp_path / "a.jsonl")  # type: ignore[arg-type]
     assert names(tmp_path) == set()
