@@ -462,7 +462,7 @@ def test_two_at_once(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 def test_recheck(kind: str, tmp_path: Path) -> None:
-    """`recheck="unreviewed"` reads only new and incompletely reviewed traces, and writes the same bytes as a full run."""
+    """`recheck="unreviewed"` reads only new or incompletely reviewed traces and writes what a full run writes."""
     with Sandbox(traces=30) as sandbox, Artanis(**sandbox.credentials) as client:
         path, whole = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
         assert run(kind, sandbox, path, recheck="unreviewed").read == 30
