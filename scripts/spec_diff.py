@@ -1,13 +1,17 @@
-"""Say what changed in openapi.yaml since BASE, and first what breaks those who use the client.
+"""List what changed in openapi.yaml since BASE, breaking changes first.
 
 python scripts/spec_diff.py [BASE]    # make spec-diff BASE=<tag, branch or commit>; without it, the last release
 
-specshift compares the documents, griffe the code that the generator makes of both. specshift sees little of `$ref`,
-`anyOf`, `format` and types that are lists, so it is given documents in which every type is one word, and every schema a
-path of its own: a change is told once, and not for each operation that it reaches. What neither sees is compared here:
-security, the names of operations and schemas, and words.
+Two tools compare, each behind an adapter that turns what it finds into `Change`s:
 
-Exit status: 0; 1 when something breaks; 2 when nothing could be compared. (make turns every failure into its own 2.)
+- specshift compares the documents (`compare_with_specshift`). It misses most of `$ref`, `anyOf`, `format` and lists of
+  types. So it gets simplified documents, in which each type is one word and each schema has its own path. That way, a
+  change of a schema is also reported once, not for each operation that uses the schema.
+- griffe compares the code generated from both documents (`compare_with_griffe`).
+
+This script itself compares what neither of them sees: security, names of operations and schemas, and descriptions.
+
+Exit status: 0; 1 if something breaks; 2 if nothing could be compared. (make turns every failure into its own 2.)
 """
 
 import argparse
@@ -30,17 +34,17 @@ from validate import FIELDS, Contract, Node, Object, load, mapping, module, sequ
 
 WORDS, MORE, BREAKING = range(3)
 TEXTS = {"summary", "description", "example", "examples", "externalDocs"}
-# What gives something a name or a type: a change of it shows in what the tools say, sometimes of another place.
+# Keys that name something or say its type: the tools report a change of these, sometimes at another place.
 STRUCTURE = {"$ref", "type", "format", "required", "name", "in", "operationId", "security"}
 LAST_RELEASE = ("describe", "--tags", "--abbrev=0", "--match", "v*")
 
 
 class NothingToCompareError(Exception):
-    """There is no base, or a document that cannot be used; the text says what to do."""
+    """There is no base to compare with, or a document cannot be used. The message says what to do."""
 
 
 class Change(NamedTuple):
-    """What changed at an operation or component (`head`) or at a part of it (`tail`), and its name in Python."""
+    """A change of an operation or component (`head`) or of a part of it (`tail`), with its name in Python."""
 
     head: str
     tail: str
@@ -50,7 +54,7 @@ class Change(NamedTuple):
 
 
 class Side:
-    """One of the two documents; `former` holds the old names of the schemas that it renames."""
+    """One of the two documents. `former` maps each renamed schema to its old name."""
 
     def __init__(self, document: Object) -> None:
         self.document = document
@@ -60,8 +64,8 @@ class Side:
         self.former: dict[str, str] = {}
         self.parts = {place(node)[:2]: node.value for node in reversed(self.contract.nodes)}
         self.python = {name: f"{PACKAGE.name}.models.{ClassName(name, '')}" for name in self.schemas}
-        self.users: dict[str, set[str]] = defaultdict(set)  # of a component: the operations that reach it
-        self.reached: dict[str, set[str]] = defaultdict(set)  # from `requestBody` and from `responses`: the components
+        self.users: dict[str, set[str]] = defaultdict(set)  # component -> the operations that use it
+        self.reached: dict[str, set[str]] = defaultdict(set)  # "requestBody" or "responses" -> the components in it
         for name, operation in self.operations.items():
             self.python[name] = ".".join([PACKAGE.name, "api", *module(operation)])
             self.parts |= {(name, f"({one.get('name')})"): one for one in self.parameters(operation)}
@@ -81,31 +85,31 @@ class Side:
         return found.union(*(self.components(item, seen) for item in inner))
 
     def parameters(self, operation: Node) -> list[Object]:
-        """Return the parameters of the operation, its path's included."""
+        """Return the parameters of the operation, including those of its path."""
         holders = [operation.parent or operation, operation]
         return [self.contract.target(item) for holder in holders for _, item in holder.items("parameters")]
 
     def is_provisional(self, head: str, tail: str) -> bool:
-        """Whether every operation concerned is marked provisional or, in others, this property or parameter is."""
+        """Return whether all operations that use it, or else this property or parameter, are marked provisional."""
         users = {head} if head in self.operations else self.users.get(head, set())
         holders = [self.operations[user].value for user in users] or [self.parts.get((head, ""), {})]
         part = self.parts.get((head, tail), {}) if tail else {}
         return all(holder.get("x-provisional") for holder in holders) or bool(part.get("x-provisional"))
 
     def security(self, operation: Node) -> str:
-        """Return what a request has to carry, such as `ApiKey (apiKey header x-api-key)`."""
+        """Describe the credentials that a request needs, such as `ApiKey (apiKey header x-api-key)`."""
         requirements = sequence(operation.value.get("security", self.document.get("security")))
         return (
             " or ".join(" and ".join(map(self.scheme, mapping(one))) or "nothing" for one in requirements) or "nothing"
         )
 
     def scheme(self, name: str) -> str:
-        """Return the security scheme in words."""
+        """Describe a security scheme."""
         scheme = self.contract.target({"$ref": f"#/components/securitySchemes/{name}"})
         return f"{name} ({' '.join(str(scheme[key]) for key in ('type', 'in', 'name', 'scheme') if key in scheme)})"
 
     def kinds(self, schema: object) -> set[str]:
-        """Return the types that Python tells apart, such as `Prompt`, `string (date-time)`, `array of (string)`."""
+        """Return the types of a schema as Python distinguishes them, such as `Prompt` or `array of (string)`."""
         schema, target = mapping(schema), self.contract.target(schema)
         if schema is not target:
             name = str(schema["$ref"]).rpartition("/")[2]
@@ -124,7 +128,7 @@ class Side:
         return " or ".join(sorted(self.kinds(schema), key=lambda kind: (kind == "null", kind)))
 
     def plain(self, schema: object) -> Object:
-        """Return the schema with its type as one word; what is in `allOf` may refer, because specshift follows that."""
+        """Return the schema with its type as one word. References in `allOf` stay, because specshift follows them."""
         schema = mapping(schema)
         hidden = TEXTS | {"$ref", "format", "items", "anyOf", "oneOf", "not"}
         shown = {key: value for key, value in schema.items() if key not in hidden and not key.startswith("x-")}
@@ -134,15 +138,8 @@ class Side:
             shown["allOf"] = [part if "$ref" in part else self.plain(part) for part in sequence(schema["allOf"])]
         return {**shown, "type": self.kind(schema), "required": sorted(sequence(schema.get("required")))}
 
-    def content(self, holder: object) -> Object:
-        """Return a request body or a response with plain schemas."""
-        holder = self.contract.target(holder)
-        media = mapping(holder.get("content")).items()
-        content = {name: {"schema": self.plain(mapping(one).get("schema"))} for name, one in media}
-        return {"content": content, "required": holder.get("required")}
-
     def texts(self) -> dict[tuple[str, str, str], dict[str, list[object]]]:
-        """Return what stands at each place beside names and types: words, and keywords that restrict values."""
+        """Return everything but names and types, by place: descriptions, and keywords that restrict values."""
         found: dict[tuple[str, str, str], dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
         for node in self.contract.nodes:
             head, tail, rest = place(node)
@@ -151,31 +148,9 @@ class Side:
                 found[self.former.get(head, head), tail, rest][text].append(node.value[key])
         return found
 
-    def for_specshift(self, sent: set[str], received: set[str]) -> Object:
-        """Return the document with plain schemas: each operation, and each schema, is the one operation of a path."""
-        paths: Object = {}
-        for name, operation in self.operations.items():
-            responses = mapping(operation.value.get("responses")).items()
-            body = {key: self.content(value) for key, value in operation.value.items() if key == "requestBody"}
-            paths[name] = body | {
-                "deprecated": operation.value.get("deprecated"),
-                "parameters": [{**one, "schema": self.plain(one.get("schema"))} for one in self.parameters(operation)],
-                "responses": {str(status): self.content(response) for status, response in responses},
-            }
-        for name in self.schemas:
-            body = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}}
-            paths[self.former.get(name, name)] = ({"requestBody": body} if name in sent else {}) | (
-                {"responses": {"200": body}} if name in received or name not in sent else {}
-            )
-        return {
-            "servers": self.document.get("servers", []),
-            "paths": {name: {"get": operation} for name, operation in paths.items()},
-            "components": {"schemas": {name: self.plain(schema) for name, schema in self.schemas.items()}},
-        }
-
 
 def place(node: Node) -> tuple[str, str, str]:
-    """Return the operation or component that the node belongs to, the property in it, and what else tells it apart."""
+    """Locate a node: its operation or component, the property in it, and what else distinguishes the node."""
     if node.parent is None:
         return "openapi.yaml", "", ""
     if node.parent.kind == "document" and node.kind != "pathItem":
@@ -192,8 +167,8 @@ def place(node: Node) -> tuple[str, str, str]:
     return head, tail, rest
 
 
-def named(old: Side, new: Side) -> Iterator[Change]:
-    """Yield what was renamed, after noting it, and the operations that ask for other credentials."""
+def match_renames(old: Side, new: Side) -> Iterator[Change]:
+    """Find renamed schemas, which are noted in `new.former`, and renamed operations."""
     for former in sorted(old.schemas.keys() - new.schemas.keys()):
         for name in sorted(new.schemas.keys() - old.schemas.keys() - new.former.keys()):
             if former not in new.former.values() and new.plain(new.schemas[name]) == old.plain(old.schemas[former]):
@@ -205,14 +180,20 @@ def named(old: Side, new: Side) -> Iterator[Change]:
             key = "tags" if module(before)[1] == module(after)[1] else "operationId"
             words = f"{key} changed: `{before.value.get(key)}` -> `{after.value.get(key)}`."
             yield Change(name, "", words, BREAKING, old.python[name])
+
+
+def compare_security(old: Side, new: Side) -> Iterator[Change]:
+    """Find operations that need other credentials."""
+    for name in old.operations.keys() & new.operations.keys():
+        before, after = old.operations[name], new.operations[name]
         if old.security(before) != new.security(after):
             yield Change(name, "", f"Security changed: `{old.security(before)}` -> `{new.security(after)}`.", BREAKING)
 
 
-def specified(old: Side, new: Side) -> Iterator[Change]:
-    """Yield what specshift finds, weighed as CONTRIBUTING.md does."""
+def compare_with_specshift(old: Side, new: Side) -> Iterator[Change]:
+    """Return what specshift finds, weighted as CONTRIBUTING.md does."""
     sent, received = (old.reached[key] | new.reached[key] for key in ("requestBody", "responses"))
-    for found in diff_specs(old.for_specshift(sent, received), new.for_specshift(sent, received)).changes:
+    for found in diff_specs(simplify(old, sent, received), simplify(new, sent, received)).changes:
         where = found.location if found.category == "path" else found.location.removeprefix("GET ")
         head, *rest = where.split(" > ")
         python = old.python.get(head) or new.python.get(head, "")
@@ -232,7 +213,7 @@ def specified(old: Side, new: Side) -> Iterator[Change]:
             python = f"{python}(body)" if found.category == "request_body" else ""
         if action == "removed" and found.category != "server":
             weight = BREAKING
-        elif words.startswith("Data type"):  # what is received may have fewer types than before, what is sent more
+        elif words.startswith("Data type"):  # fewer types in responses, or more in requests, break nothing
             before, after = ({*value.split(" or ")} for value in (found.old_value, found.new_value))
             is_sent = rest[0].startswith(("request", "parameter"))
             weight = MORE if (before <= after if is_sent else after <= before) else BREAKING
@@ -241,8 +222,39 @@ def specified(old: Side, new: Side) -> Iterator[Change]:
         yield Change(head, tail, re.sub("'([^']*)'", r"`\1`", words), weight, python)
 
 
-def described(old: Side, new: Side, known: Sequence[Change]) -> Iterator[Change]:
-    """Yield where words changed, and keywords that no tool looks at, unless one said something of their place."""
+def simplify(side: Side, sent: set[str], received: set[str]) -> Object:
+    """Return the document as specshift needs it: plain schemas, and a path for each operation and each schema."""
+    paths: Object = {}
+    for name, operation in side.operations.items():
+        responses = mapping(operation.value.get("responses")).items()
+        body = {key: simplify_content(side, value) for key, value in operation.value.items() if key == "requestBody"}
+        paths[name] = body | {
+            "deprecated": operation.value.get("deprecated"),
+            "parameters": [{**one, "schema": side.plain(one.get("schema"))} for one in side.parameters(operation)],
+            "responses": {str(status): simplify_content(side, response) for status, response in responses},
+        }
+    for name in side.schemas:
+        body = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}}
+        paths[side.former.get(name, name)] = ({"requestBody": body} if name in sent else {}) | (
+            {"responses": {"200": body}} if name in received or name not in sent else {}
+        )
+    return {
+        "servers": side.document.get("servers", []),
+        "paths": {name: {"get": operation} for name, operation in paths.items()},
+        "components": {"schemas": {name: side.plain(schema) for name, schema in side.schemas.items()}},
+    }
+
+
+def simplify_content(side: Side, holder: object) -> Object:
+    """Return a request body or a response with plain schemas."""
+    holder = side.contract.target(holder)
+    media = mapping(holder.get("content")).items()
+    content = {name: {"schema": side.plain(mapping(one).get("schema"))} for name, one in media}
+    return {"content": content, "required": holder.get("required")}
+
+
+def compare_texts(old: Side, new: Side, known: Sequence[Change]) -> Iterator[Change]:
+    """Find changed descriptions, and changed keywords at places where the tools have found nothing."""
     before, after = old.texts(), new.texts()
     places = {(change.head, change.tail) for change in known}
     for where in before.keys() & after.keys():
@@ -253,18 +265,24 @@ def described(old: Side, new: Side, known: Sequence[Change]) -> Iterator[Change]
                 yield Change(head, tail, f"`{key}` changed.", WORDS if is_text else MORE)
 
 
-def coded(changes: Sequence[Change], old: Side, folders: Sequence[Path]) -> tuple[list[Change], set[str]]:
-    """Return the changes, with what griffe finds beyond them in the code, and the names that the code has no more."""
+def compare_with_griffe(folders: Sequence[Path]) -> Iterator[tuple[str, str, bool]]:
+    """Return what griffe finds in the code: the name in Python, what happened to it, and whether it was removed."""
     packages = [griffe.load(PACKAGE.name, search_paths=[folder], allow_inspection=False) for folder in folders]
-    found, gone = list(changes), set[str]()
     for breakage in griffe.find_breaking_changes(*packages):
-        name, what = re.sub(rf"^({PACKAGE.name}\.models)\.\w+\.", r"\1.", breakage.obj.path), breakage.kind.value
+        name = re.sub(rf"^({PACKAGE.name}\.models)\.\w+\.", r"\1.", breakage.obj.path)
         if breakage.obj.is_module and ".models." in name:
-            continue  # the class in it is told of, under the name that people import
-        if breakage.kind.name.startswith("PARAMETER"):  # of the four functions of a module alike
+            continue  # griffe also reports the class in it, under the name that people import
+        if breakage.kind.name.startswith("PARAMETER"):  # the same for all four functions of a module
             name = f"{name.rpartition('.')[0]}({(breakage.old_value or breakage.new_value).name})"
+        yield name, breakage.kind.value, breakage.kind is griffe.BreakageKind.OBJECT_REMOVED
+
+
+def add_breakages(changes: Sequence[Change], old: Side, folders: Sequence[Path]) -> tuple[list[Change], set[str]]:
+    """Return the changes together with what griffe finds beyond them, and the names that Python code lost."""
+    found, gone = list(changes), set[str]()
+    for name, what, is_removed in compare_with_griffe(folders):
         known = [change for change in found if change.python == name or change.python.startswith(f"{name}.")]
-        if breakage.kind is griffe.BreakageKind.OBJECT_REMOVED:
+        if is_removed:
             gone |= {change.python for change in known}
         if not known:
             owners = [head for head, owner in old.python.items() if name.startswith((f"{owner}.", f"{owner}("))]
@@ -275,10 +293,10 @@ def coded(changes: Sequence[Change], old: Side, folders: Sequence[Path]) -> tupl
 
 
 def compare(old: Side, new: Side, folders: Sequence[Path]) -> tuple[dict[str, list[str]], int]:
-    """Return lines of text by heading, one for all changes with the same words, and the weight of the whole."""
-    changes = [*named(old, new), *specified(old, new)]
-    changes += described(old, new, changes)
-    changes, gone = coded(changes, old, folders)
+    """Return lines of text by heading, one for all changes with the same words, and the highest weight."""
+    changes = [*match_renames(old, new), *compare_security(old, new), *compare_with_specshift(old, new)]
+    changes += compare_texts(old, new, changes)
+    changes, gone = add_breakages(changes, old, folders)
     found: dict[str, list[str]] = {"Breaking": [], "Provisional": [], "Added and other changes": []}
     merged: dict[tuple[str, int, str], set[Change]] = defaultdict(set)
     weight = WORDS
@@ -298,16 +316,16 @@ def compare(old: Side, new: Side, folders: Sequence[Path]) -> tuple[dict[str, li
 
 
 def git(root: Path, *arguments: str) -> bytes | None:
-    """Return what git prints, or None when it fails."""
+    """Return the output of git, or None if git fails."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
     except FileNotFoundError:
         raise NothingToCompareError("git is needed: install it") from None
     return done.stdout if done.returncode == 0 else None
 
 
 def base(root: Path, ref: str) -> tuple[str, str]:
-    """Return the commit to compare with, and what to call it: the last release and the main branch are tried."""
+    """Return the commit to compare with, and its name: `ref`, else the last release, else the main branch."""
     shallow = git(root, "rev-parse", "--is-shallow-repository")
     if shallow is None:
         raise NothingToCompareError(f"{root} is in no git repository: run this in a clone")
@@ -328,7 +346,7 @@ def base(root: Path, ref: str) -> tuple[str, str]:
 
 
 def version(root: Path, commit: str, weight: int) -> tuple[str, bool]:
-    """Return what CONTRIBUTING.md's table asks of the version, after the last release before, and whether it is so."""
+    """Say which version CONTRIBUTING.md's table asks for, and return whether the package has it."""
     [now] = re.findall(
         '__version__ = "(.*)"', (root / "overlay/artanis_client/_version.py").read_text(encoding="utf-8")
     )
@@ -352,7 +370,7 @@ def read(spec: Path, name: str) -> Object:
 
 
 def report(root: Path, ref: str, scratch: Path) -> tuple[str, bool, bool]:
-    """Return what to print, whether something breaks, and whether the version says enough of it."""
+    """Return what to print, whether something breaks, and whether the version has been raised enough."""
     commit, name = base(root, ref)
     text = git(root, "cat-file", "blob", f"{commit}:./openapi.yaml")
     if text is None:
@@ -376,12 +394,12 @@ def report(root: Path, ref: str, scratch: Path) -> tuple[str, bool, bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what changed and return the exit status."""
+    """Print what changed, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", nargs="?", default="", metavar="BASE", help="a tag, branch or commit")
     parser.add_argument("--root", type=Path, default=PROJECT, metavar="DIR", help="work on another copy of the tree")
     parser.add_argument(
-        "--unless-raised", action="store_true", help="accept what breaks, once the version is raised for it"
+        "--unless-raised", action="store_true", help="accept breaking changes if the version has been raised for them"
     )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:

@@ -32,7 +32,7 @@ VARIABLES = {
     "project_slug": "ARTANIS_PROJECT_SLUG",
 }
 
-KeyFunction = Callable[[], "str | Awaitable[str]"]
+KeyFunction = Callable[[], str | Awaitable[str]]
 Fields = dict[str, tuple[Any, str]]
 """By field (`api_key`, `org_slug`, `base_url`, `project`): its value, and its source."""
 
