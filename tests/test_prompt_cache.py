@@ -220,7 +220,7 @@ def test_nothing_loaded_yet(make: Make) -> None:
 
 
 def test_repr(make: Make, server: Server, clock: Clock) -> None:
-    """The repr tells the project, what is served and how old it is, but neither host nor key."""
+    """The repr shows the project, the source of the prompts and their age, but neither host nor key."""
     server.answers = [answer(classify="a", answer="b")]
     with make() as cache:
         name = type(cache.real).__name__

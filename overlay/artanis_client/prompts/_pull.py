@@ -86,7 +86,7 @@ class PromptsStatus:
     gone: tuple[str, ...]
     """Steps that no longer exist upstream and have not been removed here yet."""
     edited: tuple[str, ...]
-    """Steps with a file that is neither what was pulled nor what is upstream. If the step is also `changed`, `new` or
+    """Steps with a file that matches neither the last pull nor upstream. If the step is also `changed`, `new` or
     `gone`, a pull may refuse to run."""
     missing: tuple[str, ...]
     """Steps with a file that was pulled and has been deleted here."""
@@ -246,7 +246,7 @@ def _to_json(value: Any) -> bytes:
 
 @attrs.frozen
 class FileState:
-    """One file of a directory. Its contents are given as hashes, and None means that there is no file."""
+    """One file of a directory. Contents are given as hashes; None means no file."""
 
     name: str
     found: str | None
