@@ -1,9 +1,10 @@
-"""Check the contract: its structure, the rules of this project, and that the generator takes all of it.
+"""Check the contract: its structure, the rules of this project, and whether the generator accepts all of it.
 
 python scripts/validate.py [SPEC]    # make validate SPEC=path
 
-Each problem is one line that says where it is. One walk finds every object of the document and its kind; KINDS says
-which keys a kind has, and RULES what else is asked of it. A new rule is a function and its place in RULES.
+Each problem is one line that says where it is. One walk finds every object of the document and its kind. KINDS lists
+the keys that each kind has, and RULES the functions that check it further. To add a rule, write a function and list it
+in RULES.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from generate import PROJECT, GenerationError, generate
 
-# The keys of each kind of object: `key!` must be there and say something; `key:kind` holds another object, `kind[]` a
-# list of them, `kind{}` a map of them. A key that holds no object of interest (`security`, `example`) names no kind.
+# The keys of each kind of object. `key!` is required and must not be empty. `key:kind` holds another object, `kind[]` a
+# list of them, `kind{}` a map of them. Keys without a kind (`security`, `example`) hold nothing to check further.
 KINDS = {
     "document": "openapi! jsonSchemaDialect info!:info servers!:server[] paths!:pathItem{} webhooks "
     "components!:components security tags!:tag[] externalDocs:externalDocs",
@@ -67,7 +68,7 @@ FIELDS = {
 REQUIRED = {kind: re.findall(r"(\S+)!", keys) for kind, keys in KINDS.items()}
 SECTIONS = {held.removesuffix("{}"): section for section, held in FIELDS["components"].items() if held}
 
-# Keywords that OpenAPI has or had, and why no schema here has them.
+# Keywords of OpenAPI that schemas here must not use, and why.
 REFUSED = {
     "nullable": "is OpenAPI 3.0: write `type: [..., 'null']`, or `anyOf` of the `$ref` and `type: 'null'`",
     "enum": "makes clients fail on a value added later: leave the string open, list known values in the description",
@@ -76,24 +77,24 @@ REFUSED = {
 }
 FORMATS = ["date-time", "date", "int32", "int64", "float", "double", "email", "uri"]
 SCHEMES = {"ApiKey", "OrgSlug"}
-# Where a schema needs a description; anywhere else (items, allOf, ...) it is part of a schema that has one.
+# Where a schema needs a description. Elsewhere (items, allOf, ...), it is part of a schema that has one.
 DESCRIBED = {("components", "schemas"), ("schema", "properties"), ("parameter", "schema"), ("mediaType", "schema")}
 EMPTY: tuple[object, ...] = (None, "", [], {})
-# What the generator says of one operation or component; then it quotes that part of the document.
+# A message of the generator about one operation or component. After it, the generator quotes that part of the document.
 REPORT = re.compile(
     r"^(?:WARNING parsing (?P<method>[A-Z]+) (?P<path>\S+) within|Unable to \w+ \w+ (?P<component>/components/[^\s:]+))"
     r".*?(?=^(?:WARNING parsing|Unable to \w+ \w+ /|\{|If you believe)|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 
-# How the generator's messages quote some values.
+# Values that the generator prints as Python objects.
 UNREADABLE = r"<\S+ object at 0x[0-9a-f]+>"
 
 Object = dict[str, Any]
 
 
 class Problem(NamedTuple):
-    """Where something is wrong, as a JSON pointer, and what."""
+    """What is wrong, and where, as a JSON pointer."""
 
     pointer: str
     message: str
@@ -101,7 +102,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An object of the document: its kind, where it is, and the object and key that hold it."""
+    """An object of the document, with its kind, its pointer, and the object and key that hold it."""
 
     kind: str
     pointer: str
@@ -111,42 +112,42 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The last key on the way here: the name of a component, a path, a media type."""
+        """The last key of the pointer, such as the name of a component, a path or a media type."""
         return self.pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
 
     @property
     def is_reference(self) -> bool:
-        """Whether the object refers to another and so says nothing itself; a schema may do both."""
+        """Whether the object only refers to another one. Never true of schemas, which may have other keys, too."""
         return "$ref" in self.value and self.kind in SECTIONS and self.kind != "schema"
 
     def at(self, *keys: object) -> str:
-        """Return the pointer to what the object holds under the keys."""
+        """Return the pointer to the value under the keys of this object."""
         return at(self.pointer, *keys)
 
     def items(self, key: str) -> Iterator[tuple[str, Any]]:
-        """Yield each item of the list, or value of the map, under the key, with its pointer."""
+        """Yield each item of the list or map under a key, with its pointer."""
         held = self.value.get(key)
         for name, item in mapping(held).items() or enumerate(sequence(held)):
             yield self.at(key, name), item
 
 
 def at(pointer: str, *keys: object) -> str:
-    """Return the pointer to what lies below the pointer under the keys."""
+    """Extend a pointer by keys."""
     return pointer + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def mapping(value: object) -> Object:
-    """Return the value if it is a mapping, else an empty one, so that one mistake does not hide the next."""
+    """Return the value if it is a mapping, else an empty mapping, so that one mistake does not hide others."""
     return cast("Object", value) if isinstance(value, dict) else {}
 
 
 def sequence(value: object) -> list[Any]:
-    """Return the value if it is a list, else an empty one."""
+    """Return the value if it is a list, else an empty list."""
     return cast("Any", value) if isinstance(value, list) else []
 
 
 def shorten(message: object) -> str:
-    """Return the message on one line, without the whole document that some messages quote."""
+    """Return the message as one short line, because some messages quote the whole document."""
     return textwrap.shorten(str(message), 400, placeholder=" ...")
 
 
@@ -166,7 +167,7 @@ def walk(value: object, kind: str, pointer: str = "", parent: Node | None = None
 
 
 class Contract:
-    """The parsed document: every object in it, and what its references mean."""
+    """The parsed document, with every object in it and the targets of its references."""
 
     def __init__(self, document: Object) -> None:
         self.nodes = list(walk(document, "document"))
@@ -175,17 +176,17 @@ class Contract:
         self.schemas = {node.name: node.value for node in self.components.values() if node.kind == "schema"}
 
     def target(self, value: object) -> Object:
-        """Return the component that the object refers to; the object itself if it refers to none."""
+        """Return the component that an object refers to, or the object itself."""
         component = self.components.get(str(mapping(value).get("$ref")))
         return component.value if component else mapping(value)
 
     def says(self, schema: object, *keys: str) -> bool:
-        """Whether the schema, or the one that it refers to, has one of the keys; true if that one is missing."""
+        """Return whether a schema, or its target, has one of the keys; true if the target does not exist."""
         schema, target = mapping(schema), self.target(schema)
         return "$ref" in target or any(part.get(key) not in EMPTY for part in (schema, target) for key in keys)
 
     def parts(self, schema: object, seen: frozenset[str] = frozenset()) -> list[Object]:
-        """Return the schema and all that it is made of, through `$ref`, `allOf`, `anyOf` and `oneOf`."""
+        """Return a schema and every schema that it includes through `$ref`, `allOf`, `anyOf` and `oneOf`."""
         schema = mapping(schema)
         inner = [part for key in ("allOf", "anyOf", "oneOf") for part in sequence(schema.get(key))]
         reference = str(schema.get("$ref"))
@@ -194,14 +195,14 @@ class Contract:
         return [schema, *(part for one in inner for part in self.parts(one, seen | {reference}))]
 
     def misfits(self, schema: object, value: object, pointer: str) -> list[Problem]:
-        """Return what keeps an example from fitting its schema or, if it fits, what it shows beyond that."""
+        """Return why an example does not fit its schema or, if it fits, which keys the schema does not define."""
         return [
             Problem(at(pointer, *error.absolute_path), f"{shorten(error.message)}: correct the example or the schema")
             for error in errors(value, {**mapping(schema), "components": {"schemas": self.schemas}})
         ] or list(self.undocumented([schema], value, pointer))
 
     def undocumented(self, schemas: list[Any], value: object, pointer: str) -> Iterator[Problem]:
-        """Yield the keys of the example, at any depth, that no schema defines; in free-form objects every key goes."""
+        """Yield the keys of an example, at any depth, that no schema defines. Free-form objects may have any key."""
         parts = [part for schema in schemas for part in self.parts(schema)]
         for index, item in enumerate(sequence(value)):
             yield from self.undocumented([part.get("items") for part in parts], item, at(pointer, index))
@@ -214,20 +215,20 @@ class Contract:
 
 
 def errors(value: object, schema: Object) -> list[Any]:
-    """Return what jsonschema finds wrong with the value."""
+    """Return the errors that jsonschema finds in a value."""
     validator = OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER)
     return [innermost(error) for error in validator.iter_errors(value)]
 
 
 def innermost(error: Any) -> Any:
-    """Return the deepest of the errors that the error is made of: of an `anyOf`, from the branch that came closest."""
+    """Return the deepest cause of an error. For `anyOf`, it comes from the alternative that fits best."""
     while error.context:
         error = max(error.context, key=lambda inner: len(inner.absolute_path))
     return error
 
 
 def check_keys(_: Contract, node: Node) -> Iterator[Problem]:
-    """No unknown key, no missing one; and what is provisional says so where users read it."""
+    """Check that no key is unknown or missing, and that descriptions of provisional objects say so."""
     kind = "reference" if node.is_reference else node.kind
     for key in map(str, node.value):
         if kind == "schema" and key in REFUSED:
@@ -244,7 +245,7 @@ def check_keys(_: Contract, node: Node) -> Iterator[Problem]:
 
 
 def check_operation(contract: Contract, operation: Node) -> Iterator[Problem]:
-    """An operation has an id, and a module, of its own, a tag that is declared, and a 401 response."""
+    """Check that an operation has a unique id and module, a declared tag, and a 401 response."""
     name, pointer = str(operation.value.get("operationId") or ""), operation.at("operationId")
     earlier = contract.operations[: contract.operations.index(operation)] if name else []
     if name and not re.fullmatch(r"[a-z][a-zA-Z0-9]*", name):
@@ -253,7 +254,7 @@ def check_operation(contract: Contract, operation: Node) -> Iterator[Problem]:
         if other.value.get("operationId") == name:
             yield Problem(pointer, f"duplicate operationId `{name}`, as at {other.pointer}: rename one")
         elif module(other) == module(operation):
-            yield Problem(pointer, f"`{name}` and the id at {other.pointer} become one and the same module: rename one")
+            yield Problem(pointer, f"`{name}` and the id at {other.pointer} generate the same module: rename one")
     declared = [mapping(tag).get("name") for tag in sequence(contract.nodes[0].value.get("tags"))]
     for pointer, tag in operation.items("tags"):
         if tag not in declared:
@@ -263,16 +264,16 @@ def check_operation(contract: Contract, operation: Node) -> Iterator[Problem]:
 
 
 def module(operation: Node) -> tuple[str, str]:
-    """Return the package and the module that the generator writes for the operation."""
+    """Return the package and module that the generator writes for an operation."""
     tag = [*sequence(operation.value.get("tags")), "default"][0]
     return PythonIdentifier(str(tag), "tag"), PythonIdentifier(str(operation.value.get("operationId")), "field_")
 
 
 def check_path(contract: Contract, operation: Node) -> Iterator[Problem]:
-    """A path has no empty segment (the HTTP layer refuses those) and the parameters that its operation declares."""
+    """Check that a path has no empty segment, which the HTTP layer refuses, and exactly the declared parameters."""
     item = operation.parent or operation
     if not re.fullmatch(r"(/[^/?#]+)+", item.name):
-        yield Problem(item.pointer, "a path starts with a slash, ends without one, and has no two together: correct it")
+        yield Problem(item.pointer, "a path must start with a slash, not end with one, not have two in a row: fix it")
     declared: dict[str, str] = {}
     for pointer, parameter in [*item.items("parameters"), *operation.items("parameters")]:
         if contract.target(parameter).get("in") == "path":
@@ -285,13 +286,13 @@ def check_path(contract: Contract, operation: Node) -> Iterator[Problem]:
 
 
 def check_security(contract: Contract, operation: Node) -> Iterator[Problem]:
-    """An operation has one security requirement, which names both schemes."""
+    """Check that an operation has one security requirement, with both schemes."""
     requirements = list(operation.items("security"))
     if not requirements:
         advice = "name both schemes in it (the generator ignores the document's own)"
         yield Problem(operation.pointer, f"operation without `security`: {advice}")
     elif len(requirements) > 1:
-        yield Problem(operation.at("security"), "several requirements mean OR: put both schemes into one, meaning AND")
+        yield Problem(operation.at("security"), "several requirements mean OR: put both schemes into one, for AND")
     elif missing := SCHEMES - schemes(operation):
         advice = "every request carries both headers"
         yield Problem(operation.at("security", 0), f"requirement without {' and '.join(sorted(missing))}: {advice}")
@@ -302,12 +303,12 @@ def check_security(contract: Contract, operation: Node) -> Iterator[Problem]:
 
 
 def schemes(operation: Node) -> set[str]:
-    """Return the names of the security schemes that the operation requires."""
+    """Return the names of the security schemes that an operation requires."""
     return {str(name) for _, requirement in operation.items("security") for name in mapping(requirement)}
 
 
 def check_parameter(contract: Contract, parameter: Node) -> Iterator[Problem]:
-    """A parameter is described, with an example, in its schema."""
+    """Check that a parameter has its description and an example in its schema."""
     for key in {"description", "example", "examples"} & set(parameter.value):
         yield Problem(parameter.at(key), f"the generator drops `{key}` of a parameter: move it into `schema`")
     if "schema" in parameter.value and not contract.says(parameter.value["schema"], "examples", "example"):
@@ -315,18 +316,18 @@ def check_parameter(contract: Contract, parameter: Node) -> Iterator[Problem]:
 
 
 def check_media_type(_: Contract, media: Node) -> Iterator[Problem]:
-    """JSON, asked for or answered, is shown in an example."""
+    """Check that each JSON body has an example."""
     if "json" in media.name and not (media.value.get("examples") or "example" in media.value):
         yield Problem(media.pointer, "JSON without example: add one under `examples`")
 
 
 def check_schema(contract: Contract, node: Node) -> Iterator[Problem]:
-    """A schema is described, its objects have names of their own, and it requires only what it defines."""
+    """Check that a schema has a description, has no unnamed objects, and requires only properties that it defines."""
     schema, kind = node.value, node.value.get("format")
     if node.parent and (node.parent.kind, node.slot) in DESCRIBED and not contract.says(schema, "description"):
         yield Problem(node.pointer, "schema without `description`: say what it holds")
     if kind == "uuid":
-        yield Problem(node.at("format"), "`format: uuid` lets one id of another form break a whole list: leave it out")
+        yield Problem(node.at("format"), "with `format: uuid`, one id of another form breaks a whole list: remove it")
     elif kind is not None and kind not in FORMATS:
         yield Problem(node.at("format"), f"unknown format `{kind}`: leave it out or write one of {', '.join(FORMATS)}")
     if node.slot in ("allOf", "not"):
@@ -337,7 +338,7 @@ def check_schema(contract: Contract, node: Node) -> Iterator[Problem]:
             advice = "name it under components/schemas, write a `$ref` (nullable: `anyOf` of that and `type: 'null'`)"
             yield Problem(node.pointer, f"inline or nullable object: {advice}")
         elif not {"properties", "allOf", "additionalProperties"} & set(schema):
-            yield Problem(node.pointer, "free-form object, for which the generator makes a class: refer to JsonObject")
+            yield Problem(node.pointer, "free-form object, which the generator makes a class of: refer to JsonObject")
     defined = {name for part in contract.parts(schema) for name in mapping(part.get("properties"))}
     for pointer, part in [(node.pointer, schema), *node.items("allOf")]:
         for index, name in enumerate(sequence(mapping(part).get("required"))):
@@ -346,34 +347,34 @@ def check_schema(contract: Contract, node: Node) -> Iterator[Problem]:
 
 
 def check_reference(contract: Contract, node: Node) -> Iterator[Problem]:
-    """A reference means a component of its kind, and no schema is part of itself."""
+    """Check that a reference leads to a component of the right kind, and that no schema contains itself."""
     if "$ref" in node.value and node.kind in SECTIONS:
         reference, section = str(node.value["$ref"]), f"#/components/{SECTIONS[node.kind]}/"
         if reference not in contract.components or not reference.startswith(section):
             yield Problem(node.at("$ref"), f"{reference} does not exist under {section}: define it, or correct it")
     if node.slot == "schemas" and sum(part is node.value for part in contract.parts(node.value)) > 1:
-        yield Problem(node.pointer, "schema that is part of itself (`$ref`, `allOf`, ...): break the circle")
+        yield Problem(node.pointer, "schema contains itself (`$ref`, `allOf`, ...): break the cycle")
 
 
 def check_keywords(_: Contract, node: Node) -> Iterator[Problem]:
-    """A schema is one by JSON Schema's own rules: known types, valid patterns, keywords of the right form."""
+    """Check that a schema is valid JSON Schema: known types, valid patterns, keywords of the right form."""
     if node.kind == "schema" and node.parent and node.parent.kind != "schema":
         for error in errors(node.value, {"$ref": "https://json-schema.org/draft/2020-12/schema"}):
             yield Problem(node.at(*error.absolute_path), f"{shorten(error.message)}: correct the schema")
 
 
 def check_used(contract: Contract) -> Iterator[Problem]:
-    """Every component is used, and not by itself alone."""
+    """Check that every component is used by something other than itself."""
     references = ((node, str(node.value.get("$ref"))) for node in contract.nodes)
     used = {reference for node, reference in references if not f"#{node.pointer}".startswith(f"{reference}/")}
     used |= {f"#/components/securitySchemes/{name}" for operation in contract.operations for name in schemes(operation)}
     for reference, node in contract.components.items():
         if reference not in used:
-            yield Problem(node.pointer, f"{node.kind} that nothing uses: refer to it or delete it")
+            yield Problem(node.pointer, f"unused {node.kind}: refer to it or delete it")
 
 
 def check_examples(contract: Contract, node: Node) -> Iterator[Problem]:
-    """Examples and defaults fit their schema and show no property that it does not define."""
+    """Check that examples and defaults fit their schema and have only properties that it defines."""
     if node.kind in ("schema", "mediaType"):
         schema = node.value if node.kind == "schema" else node.value.get("schema")
         for key in {"default", "example"} & set(node.value):
@@ -395,30 +396,30 @@ RULES: dict[str, list[Rule]] = {
 
 
 def policy(contract: Contract) -> Iterator[Problem]:
-    """Yield what breaks a rule of this project."""
+    """Yield every violation of this project's rules."""
     for node in contract.nodes:
         for rule in (check_keys, *([] if node.is_reference else RULES.get(node.kind, []))):
             yield from rule(contract, node)
     unsound = [p for node in contract.nodes for rule in (check_reference, check_keywords) for p in rule(contract, node)]
     yield from unsound
-    if not unsound:  # broken references make components look unused, and no example fits a broken schema
+    if not unsound:  # a broken reference makes components look unused, and examples never fit a broken schema
         yield from check_used(contract)
         for node in contract.nodes:
             yield from check_examples(contract, node)
 
 
 def structure(document: Object) -> Iterator[Problem]:
-    """Yield what openapi-spec-validator finds; at the root, where it does not say at which place of the document."""
+    """Yield what openapi-spec-validator finds. If it does not say where, the problem is at the root."""
     try:
         for error in map(innermost, OpenAPIV31SpecValidator(document).iter_errors()):
             path = list(error.absolute_path)
             yield Problem(at("", *path) if path and path[0] in document else "", f"OpenAPI: {shorten(error.message)}")
-    except Exception as error:  # it stumbles, in many ways, over mistakes that others have named
-        yield Problem("", f"openapi-spec-validator gives up: {shorten(error)}")
+    except Exception as error:  # it crashes, in many ways, on mistakes that other checks report
+        yield Problem("", f"openapi-spec-validator failed: {shorten(error)}")
 
 
 def generation(spec: Path) -> Iterator[Problem]:
-    """Yield what the generator says when it fails or leaves something out."""
+    """Yield the messages of the generator if it fails or skips something."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             generate(spec, PROJECT / "generator-config.yaml", Path(scratch, "package"))
@@ -431,9 +432,9 @@ def generation(spec: Path) -> Iterator[Problem]:
 
 
 def beyond(known: Sequence[Problem], later: Iterable[Problem]) -> list[Problem]:
-    """Return the later problems, less those that have a known one at or below their place: that one says it better.
+    """Return the later problems, except those with a known problem at or below the same place, which is more precise.
 
-    What the generator says of everything that leads to a reference which is known to be broken is left out, too.
+    If a reference is known to be broken, the generator's messages about it are left out, too.
     """
     return [
         new
@@ -444,25 +445,25 @@ def beyond(known: Sequence[Problem], later: Iterable[Problem]) -> list[Problem]:
 
 
 def problems(document: Object) -> list[Problem]:
-    """Return what the policy finds in a parsed document, then what openapi-spec-validator finds beyond that."""
+    """Return the violations of this project's rules, then what else openapi-spec-validator finds."""
     found = list(dict.fromkeys(policy(Contract(document))))
     return found + beyond(found, structure(document))
 
 
 def load(spec: Path) -> tuple[Object | None, dict[str, int], list[Problem]]:
-    """Return the parsed document (None if it is none), the line of each pointer, and what is wrong with the YAML."""
+    """Return the document (None if it cannot be parsed), the line of each pointer, and problems of the YAML."""
     yaml: Any = YAML(typ="safe", pure=True)
     lines = {"": 1}
     found: list[Problem] = []
     try:
         root = yaml.compose(spec.read_text(encoding="utf-8"))
         if root is None or root.id != "mapping":
-            return None, lines, [Problem("", "not an OpenAPI document, which is a mapping")]
+            return None, lines, [Problem("", "not an OpenAPI document: the top level must be a mapping")]
         document = yaml.constructor.construct_document(root)
         for pointer, key, value in positions(root):
             lines[pointer] = key.start_mark.line + 1
             if (key is not value and not key.tag.endswith(":str")) or value.tag.endswith(":timestamp"):
-                found.append(Problem(pointer, "YAML reads this as no string, but JSON needs one here: quote it"))
+                found.append(Problem(pointer, "YAML does not read this as a string, but JSON needs one here: quote it"))
     except MarkedYAMLError as error:
         mistake: Any = error
         lines[""] = mistake.problem_mark.line + 1
@@ -473,7 +474,7 @@ def load(spec: Path) -> tuple[Object | None, dict[str, int], list[Problem]]:
 
 
 def positions(node: Any, pointer: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each pointer below the YAML node, with the nodes of its key (of its item, in a list) and of its value."""
+    """Yield each pointer below a YAML node, with the nodes of its key (in a list, its item) and its value."""
     held: list[tuple[object, Any, Any]] = []
     if node.id == "mapping":
         held = [(key.value, key, value) for key, value in node.value]
@@ -485,14 +486,14 @@ def positions(node: Any, pointer: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def line_of(pointer: str, lines: dict[str, int]) -> int:
-    """Return the line of the pointer or, where the text has no line of its own for it, of what holds it."""
+    """Return the line of a pointer or, if it has none, of the nearest object around it."""
     while pointer not in lines:
         pointer = pointer.rpartition("/")[0]
     return lines[pointer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the problems of a contract, one on a line, and return the exit status: 1 if there is one."""
+    """Print the problems of a contract, one per line, and return the exit status: 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", nargs="?", type=Path, default=Path(os.path.relpath(PROJECT / "openapi.yaml")))
     spec: Path = parser.parse_args(arguments).spec
