@@ -28,9 +28,8 @@ import pytest
 import trustme
 from rich.cells import cell_len
 
-from artanis_client import Artanis, export
+from artanis_client import Artanis, _clock, export
 from artanis_client._client import Traces
-from artanis_client._http import Http
 from artanis_client.cli._app import artanis, run
 from artanis_client.sandbox import Sandbox
 from support import KEY, PROMPT, Answer, Request, Server, span, trace
@@ -65,7 +64,7 @@ def at_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
 def at_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     for name, value in server.credentials.items():
         monkeypatch.setenv(f"ARTANIS_{name.upper()}", value)
-    monkeypatch.setattr(Http, "_sleep", lambda *_: None)
+    monkeypatch.setattr(_clock, "sleep", lambda _: None)
     return server
 
 
@@ -203,17 +202,18 @@ def test_commands_are_loaded_when_they_run() -> None:
         shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stderr
         return {name for name in shown.split() if name.startswith("artanis_client.cli._") or name == "tomlkit"}
 
-    shared = {"artanis_client.cli._app", "artanis_client.cli._output"}
+    shared = {f"artanis_client.cli.{name}" for name in ("_app", "_exit_codes", "_messages", "_options", "_output")}
     assert loaded("--help") == shared
     assert loaded("traces", "--help") == {*shared, "artanis_client.cli._traces"}
 
 
-def test_no_other_room_knows_the_command_line() -> None:
-    """The library works without it."""
+def test_no_other_folder_imports_the_command_line() -> None:
+    """The library works without it; only the exit codes are shared."""
     package = Path(sys.modules["artanis_client"].__file__ or "").parent
     for path in package.rglob("*.py"):
         if path.parent.name != "cli":
-            assert "cli" not in re.findall(r"(?:from|import) \.*([a-z_]+)", path.read_text(encoding="utf-8")), path
+            imported = re.findall(r"(?:from|import) \.*(cli\b[a-z_.]*)", path.read_text(encoding="utf-8"))
+            assert {*imported} <= {"cli._exit_codes"}, path
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "tomlkit"])
@@ -292,7 +292,7 @@ def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
     assert [each["id"] for each in cli("traces", "list", "--json", "--limit", "3").json] == [t.id for t in traces[:3]]
     since = traces[4].created_at.isoformat()
     assert len(cli("traces", "list", "--jsonl", "--since", since).lines) == 5
-    assert cli("traces", "list", "--since", "2030").err == "There are no such traces.\n"
+    assert cli("traces", "list", "--since", "2030").err == "No traces match.\n"
 
 
 def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -310,7 +310,7 @@ def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
     """A step without a prompt is status 4, and a line that has those that there are."""
     result = cli("prompts", "versions", "clasify")
     assert (result.code, result.out) == (4, "")
-    assert result.err.startswith("artanis: There is no prompt of 'clasify' in this project. There are: classify, ")
+    assert result.err.startswith("artanis: The project has no prompt for the step 'clasify'. Its steps: classify, ")
 
 
 def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -430,7 +430,7 @@ def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert cli("traces", "export", tmp_path / "set.csv").code == 4
         result = cli("traces", "export", tmp_path / "set.csv", "--skip-errors", "--jsonl")
     assert result.code == 0
-    assert f"Left out: trace {gone}: " in result.err
+    assert f"Skipped trace {gone}: " in result.err
     assert result.json["skipped"][0]["trace_id"] == gone
 
 
@@ -447,11 +447,11 @@ def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ),
         (Answer(403, {"error": "Forbidden"}), 3, "The organization 'my-org' came from ARTANIS_ORG_SLUG"),
         (Answer(404, {"error": "Not found"}), 4, "404 Not found"),
-        (Answer(429, {"error": "slow"}), 5, "(--concurrency)"),
+        (Answer(429, {"error": "slow"}), 5, "lower --concurrency"),
         (Answer(500, b"<html>"), 5, "500 Internal Server Error"),
         (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed"),
-        (Answer(200, b"<html>"), 5, "its body is not JSON"),
-        (Answer(200, {"prompts": [{"id": 1}]}), 5, "prompts[0].id"),
+        (Answer(200, b"<html>"), 5, "200, but the body does not match the contract: the body is not JSON"),
+        (Answer(200, {"prompts": [{"id": 1}]}), 5, "prompts[0].id should be string, not integer. Check that"),
         (Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"), 5, "/api/prompts"),
         (Answer(reset=True), 5, "/api/prompts"),
     ],
@@ -470,15 +470,23 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
     ("arguments", "said"),
     [
         ("nonsense", "No such command 'nonsense'."),
-        ("prompts", "Missing command.\n'artanis prompts --help' says more."),
+        ("prompts", "Missing command.\nRun 'artanis prompts --help' for help."),
         ("traces list --nonsense", "No such option"),
         ("traces list --json --jsonl", "--json and --jsonl exclude each other."),
-        ("traces list --since yesterday", "since must be ISO 8601"),
-        ("traces list --timeout 0", "timeout must be more than 0 seconds"),
-        ("traces list --project-id x --project y", "--project and --project-id are both given"),
-        ("traces show ..", "'..' can be no id"),
-        ("traces export set.pdf", "pass --format: jsonl, csv, chat"),
-        ("traces export no/such/directory.csv", "There is no such directory to write to: "),
+        (
+            "traces list --since yesterday",
+            "Invalid value for '--since': 'yesterday' is not an ISO 8601 date such as 2026-04",
+        ),
+        ("report --until 2026-13", "Invalid value for '--until': '2026-13' is not an ISO 8601 date"),
+        ("report --since 2026-05 --until 2026-04", "--since is later than --until."),
+        ("report --until 2026-04 --since 2026-05", "--since is later than --until."),
+        ("report --concurrency 0", "Invalid value for '--concurrency'"),
+        ("traces list --timeout 0", "--timeout must be more than 0 seconds"),
+        ("traces list --project-id x --project y", "Pass --project or --project-id, not both."),
+        ("traces show ..", "Invalid value for ID: '..'. Use an id exactly as 'artanis traces list' prints it."),
+        ("traces export a.jsonl --format chat --outcome unreviewed", "Remove --outcome unreviewed."),
+        ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
+        ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -493,23 +501,65 @@ def test_wrong_usage(arguments: str, said: str, cli: Cli, at_server: Server) -> 
 @pytest.mark.parametrize(
     ("variable", "value", "code", "said"),
     [
-        ("ARTANIS_API_KEY", "", 3, "No api_key. Set ARTANIS_API_KEY, or add it to the profile [default] of "),
-        ("ARTANIS_ORG_SLUG", "", 3, "No org_slug. Set ARTANIS_ORG_SLUG, pass --org, or add it"),
-        ("ARTANIS_PROFILE", "none", 3, "There is no profile 'none'"),
-        ("ARTANIS_BASE_URL", "http://example.com", 3, "use https://, or pass --allow-http"),
-        ("ARTANIS_PROJECT_SLUG", "", 2, "No project. Pass --project, or set ARTANIS_PROJECT_SLUG."),
+        (
+            "ARTANIS_API_KEY",
+            "",
+            3,
+            "The API key is missing. Set ARTANIS_API_KEY, or run 'artanis auth login' to add it to ",
+        ),
+        ("ARTANIS_ORG_SLUG", "", 3, "The organization is missing. Pass --org, or set ARTANIS_ORG_SLUG, or run "),
+        ("ARTANIS_PROFILE", "none", 3, "has no profile 'none'"),
+        (
+            "ARTANIS_BASE_URL",
+            "http://example.com",
+            3,
+            "base URL from ARTANIS_BASE_URL would send the API key unencrypted. Use https://, or pass --allow-http.",
+        ),
+        (
+            "ARTANIS_PROJECT_SLUG",
+            "",
+            2,
+            "The project is missing. Pass --project or --project-id, or set ARTANIS_PROJECT_SLUG, or run ",
+        ),
     ],
 )
 def test_configuration(
     variable: str, value: str, code: int, said: str, cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missing is said in words of the command line."""
+    """What is missing or wrong is reported in the terms of the command line, with every way to supply it."""
     monkeypatch.setenv(variable, value)
     if variable == "ARTANIS_PROFILE":
         monkeypatch.setenv("ARTANIS_CONFIG_FILE", os.devnull)
     result = cli("prompts", "list")
     assert result.code == code
     assert said in result.err
+
+
+def test_missing_settings(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that a command lacks is reported at once, and a command that needs no project does not ask for one."""
+
+    def missing(*arguments: str) -> list[str]:
+        result = cli(*arguments)
+        assert (result.code, result.out) == (3, "")
+        assert not at_server.requests
+        return re.findall("The (.*) is missing", result.err)
+
+    for name in ("API_KEY", "ORG_SLUG", "PROJECT_SLUG"):
+        monkeypatch.delenv(f"ARTANIS_{name}")
+    assert missing("prompts", "list") == ["API key", "organization", "project"]
+    assert missing("prompts", "list", "--project", "mine") == ["API key", "organization"]
+    assert missing("traces", "show", "any") == ["API key", "organization"]
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text("[default]\nproject_slug = 'mine'\n[staging]\norg_slug = 'other'\n")
+    assert missing("prompts", "list") == ["API key", "organization"]
+    assert missing("prompts", "list", "--profile", "staging") == ["API key", "project"]
+    monkeypatch.setenv("ARTANIS_API_KEY", KEY)  # is not combined with a selected profile
+    login = f"'artanis auth login --profile staging' to add it to {path}."
+    assert cli("prompts", "list", "--profile", "staging").err.splitlines()[:2] == [
+        f"artanis: The API key is missing. Run {login}",
+        f"artanis: The project is missing. Pass --project or --project-id, or run {login}",
+    ]
 
 
 def test_without_network(cli: Cli, at_server: Server) -> None:
@@ -987,7 +1037,7 @@ def test_doctor_looks_at_tls(cli: Cli, at_server: Server, tmp_path: Path, monkey
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     result = cli("doctor", *at_url, "--json")
     assert (result.code, checks(result)["tls"]["status"]) == (0, "warning")
-    assert "certificate good for 3 days" in checks(result)["tls"]["detail"]
+    assert "certificate valid for 3 days" in checks(result)["tls"]["detail"]
 
 
 def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1067,5 +1117,5 @@ def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, optio
     assert "instead of a table" in result.err
     result = cli("report", "--html", tmp_path / "missing" / "report.html")
     assert result.code == 2
-    assert "There is no directory" in result.err
+    assert "does not exist." in result.err
     assert at_sandbox.request_count == before

@@ -7,7 +7,7 @@ import copy
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from datetime import date
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.prompts import get_prompt, list_prompts
@@ -23,6 +23,9 @@ from ._periods import filter_by_period
 from ._progress import OnProgress
 from ._secret import Secret
 from ._unset import UNSET, Unset
+
+if TYPE_CHECKING:
+    import ssl
 
 Filter = Callable[[list[Trace]], list[Trace]]
 
@@ -429,6 +432,12 @@ def project_of(
 def credentials_of(client: Artanis | AsyncArtanis) -> Credentials:
     """Return the credentials of a client, for the optional parts of this package."""
     return client._credentials
+
+
+def tls_context_of(client: Artanis | AsyncArtanis) -> ssl.SSLContext:
+    """Return the TLS context of a client's connections."""
+    context: ssl.SSLContext = client._http.connections.settings.of_connections["verify"]
+    return context
 
 
 def _check_id(value: str) -> str:

@@ -1,15 +1,15 @@
 """The command `artanis`: look at prompts and traces, export, report, diagnose. Needs the extra `cli`.
 
-Loaded by the command alone; no other room imports it.
+Importing this package or its `_exit_codes` needs no extra, so the programs of the other folders share the exit codes.
 """
 
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .._exit_codes import INTERRUPTED, USAGE
+from ._exit_codes import INTERRUPTED, USAGE
 
-_NEEDED = ("click", "rich", "tomlkit")
+_EXTRA = ("click", "rich", "tomlkit")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except ImportError as error:
-        if error.name not in _NEEDED:
+        if error.name not in _EXTRA:
             raise
         sys.stderr.write("artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n")
         sys.exit(USAGE)

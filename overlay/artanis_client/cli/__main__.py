@@ -1,4 +1,4 @@
-"""`python -m artanis_client.cli`: the command `artanis`, where it is not on the PATH."""
+"""`python -m artanis_client.cli`: the command `artanis`, if it is not on the PATH."""
 
 from . import main
 

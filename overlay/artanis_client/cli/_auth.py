@@ -1,4 +1,4 @@
-"""`artanis auth`: the profiles of the configuration file."""
+"""`artanis auth`: log in and out, and check the credentials."""
 
 from __future__ import annotations
 
@@ -6,220 +6,208 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
 from artanis_api.api.prompts import list_prompts
 
 from .._call import call
-from .._client import Artanis
-from .._credentials import DEFAULT_BASE_URL, config_path
-from .._errors import ArtanisError, BadRequestError, CredentialsError
-from .._exit_codes import SUCCESS, USAGE, exit_code_of
+from .._client import Artanis, credentials_of
+from .._credentials import DEFAULT_BASE_URL, VARIABLES, config_path
+from .._errors import CONFIG_FILE, ArtanisError, BadRequestError, CredentialsError, Problem
 from .._files import replace_file
 from .._secret import Secret
-from ._app import Failure, State, api_options, in_words, output_options
-from ._output import note, out_json, out_object, rows
+from ._exit_codes import SUCCESS, USAGE, exit_code_of
+from ._messages import name_source, selected_profile
+from ._options import Failure, State, allow_http_help, api_options, output_options
+from ._output import note, out_object, rows
 
-if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
-
-_profile_option = click.option("--profile", default="", metavar="NAME", help="The profile; default: 'default'.")
+_profile_option = click.option(
+    "--profile", metavar="NAME", help="Profile to change. Default: ARTANIS_PROFILE, else 'default'."
+)
 
 
 @click.group(no_args_is_help=False)
 def auth() -> None:
-    """Log in and out; say which credentials are used, and whether they work."""
+    """Log in and out, and check the credentials."""
 
 
-def probe(client: Artanis) -> str:
-    """Send one request, and say what it has shown; every failure of it is an ArtanisError."""
-    if client._credentials.project:
-        return f"the key is accepted, and the project has {len(client.prompts.list())} prompts"
-    with suppress(BadRequestError):  # the documented answer to a list without a project
+def probe(client: Artanis) -> int | None:
+    """Send one request, and return how many prompts the project has, or None without a project."""
+    if credentials_of(client).project:
+        return len(client.prompts.list())
+    with suppress(BadRequestError):  # the documented response to a list without a project
         call(list_prompts.sync_detailed, client=client.api)
-    return "the key is not refused; without a project, no more is known"
+    return None
+
+
+def describe(prompts: int | None) -> str:
+    """Return what a successful `probe` shows."""
+    if prompts is None:
+        return "the key was not refused; checking more needs a project"
+    return f"the key is accepted, and the project has {prompts} prompts"
 
 
 @auth.command()
 @_profile_option
-@click.option("--org", metavar="SLUG", help="The organization; asked for where there is a terminal.")
-@click.option("--project", metavar="SLUG", help="The project of calls that name none.")
-@click.option("--base-url", metavar="URL", help="Where the API is, for a self-hosted deployment.")
-@click.option("--allow-http", is_flag=True, help="Allow http:// to a host that is not this machine.")
+@click.option("--org", "org_slug", metavar="SLUG", help="Organization. In a terminal, the default is to ask.")
+@click.option("--project", "project_slug", metavar="SLUG", help="Default project.")
+@click.option("--base-url", metavar="URL", help="URL of the API, for a self-hosted deployment.")
+@click.option("--allow-http", is_flag=True, help=allow_http_help)
 @output_options
-@click.pass_obj
-def login(
-    state: State, profile: str, org: str | None, project: str | None, base_url: str | None, allow_http: bool
-) -> None:
+def login(state: State, profile: str | None, allow_http: bool, **options: str | None) -> None:
     """Ask for an API key, try it, and write it to a profile of the configuration file.
 
-    The key is read without echo, or from standard input where that is no terminal.
+    In a terminal, the key is not shown while you type it. Otherwise it is read from standard input.
     """
-    path, name = _place(profile)
-    document = _read(path)
-    table: Any = _table(document, path, name)
-    asks = sys.stdin.isatty()
-
-    def known(field: str, given: str | None) -> str:
-        return given or str(table.get(field, "")) if table is not None else given or ""
-
-    if asks:
-        where = known("base_url", base_url) or DEFAULT_BASE_URL
-        note(f"Profile {name!r} of {path}, for {where}. Enter takes what is in brackets.")
-        key = Secret(click.prompt("API key (not shown)", hide_input=True, err=True))
-        org = org or click.prompt("Organization (its slug)", default=known("org_slug", None) or None, err=True)
-        if project is None:
-            default = known("project_slug", None)
-            project = click.prompt(
-                "Project (its slug; may be empty)", default=default, show_default=bool(default), err=True
-            )
-    else:
-        key = Secret(sys.stdin.readline())
-    fields = {
-        "org_slug": known("org_slug", org),
-        "project_slug": known("project_slug", project),
-        "base_url": known("base_url", base_url),
-    }
+    stored = _Profile(profile)
+    key = _ask(stored, options) if sys.stdin.isatty() else Secret(sys.stdin.readline())
+    fields = {field: value or stored.get(field) for field, value in options.items()}
     if not key:
-        raise Failure("No key: type it, or send it to standard input as one line.", USAGE)
+        raise Failure("No API key. Type it, or send it to standard input as one line.", USAGE)
     if not fields["org_slug"]:
-        raise Failure("No organization: pass --org.", USAGE)
+        raise Failure("No organization. Pass --org.", USAGE)
     try:
         with _nothing_else_configured():
             state.connection = {**fields, "api_key": key.reveal, "allow_http": allow_http}
             with state.connect(needs_project=False) as client:
-                verdict = probe(client)
+                verdict = describe(probe(client))
     except ArtanisError:
         note("Nothing was written.")
         raise
-    if table is None:
-        import tomlkit
-
-        table = document[name] = tomlkit.table()
-    for field, value in {**fields, "api_key": key.reveal()}.items():
-        if value:
-            table[field] = value
-    for replaced in ("api_key_command", "project_id" if fields["project_slug"] else ""):
-        table.pop(replaced, None)
-    _write(path, document)
-    data = {"profile": name, "path": str(path), "verdict": verdict}
+    replaced = ["api_key_command", *(["project_id"] if fields["project_slug"] else [])]
+    stored.update({**fields, "api_key": key.reveal()}, replaced)
     if state.output:
-        out_object(state.output, data)
+        out_object(state.output, {"profile": stored.name, "path": str(stored.path), "verdict": verdict})
     else:
-        note(f"Written to profile {name!r} of {path}: {verdict}.")
-    for variable in ("ARTANIS_API_KEY", "ARTANIS_ORG_SLUG", "ARTANIS_BASE_URL"):
-        if name == "default" and os.environ.get(variable):
-            note(f"{variable} is set, and goes before the profile 'default'.")
+        note(f"Wrote {stored}: {verdict}.")
+    for variable in [VARIABLES[field] for field in ("api_key", "org_slug", "base_url")]:
+        if stored.name == "default" and os.environ.get(variable):
+            note(f"{variable} is set, and overrides this profile.")
+
+
+def _ask(stored: _Profile, options: dict[str, str | None]) -> Secret:
+    """Ask for the key, and for the options that were not given, which are added to `options`."""
+    url = options["base_url"] or stored.get("base_url") or DEFAULT_BASE_URL
+    note(f"This will write {stored}, for {url}. Press Enter to accept a value in brackets.")
+    key = Secret(click.prompt("API key (hidden)", hide_input=True, err=True))
+    if not options["org_slug"]:
+        options["org_slug"] = click.prompt("Organization slug", default=stored.get("org_slug") or None, err=True)
+    if options["project_slug"] is None:
+        known = stored.get("project_slug")
+        options["project_slug"] = click.prompt(
+            "Project slug (optional)", default=known, show_default=bool(known), err=True
+        )
+    return key
 
 
 @auth.command()
 @_profile_option
 @output_options
-@click.pass_obj
-def logout(state: State, profile: str) -> None:
-    """Remove the API key from a profile of the configuration file, and leave the rest."""
-    path, name = _place(profile)
-    document = _read(path)
-    table: Any = _table(document, path, name)
-    removed = [field for field in ("api_key", "api_key_command") if field in (table or {})]
-    for field in removed:
-        table.pop(field)
+def logout(state: State, profile: str | None) -> None:
+    """Remove the API key from a profile of the configuration file, and keep the rest."""
+    stored = _Profile(profile)
+    removed = [field for field in ("api_key", "api_key_command") if stored.get(field)]
     if removed:
-        _write(path, document)
-    data = {"profile": name, "path": str(path), "removed": removed}
+        stored.update({}, removed)
     if state.output:
-        out_object(state.output, data)
+        out_object(state.output, {"profile": stored.name, "path": str(stored.path), "removed": removed})
     else:
-        note(f"Profile {name!r} of {path} {'has no key any more' if removed else 'has no key'}.")
-    if os.environ.get("ARTANIS_API_KEY"):
-        note("ARTANIS_API_KEY is still set.")
+        note(f"Removed the API key from {stored}." if removed else f"There is no API key in {stored}.")
+    if os.environ.get(VARIABLES["api_key"]):
+        note(f"{VARIABLES['api_key']} is still set.")
 
 
 @auth.command()
 @api_options
-@click.pass_obj
 def status(state: State) -> int:
-    """Say where each value comes from, and whether the credentials work."""
-    problem = ""
-    code: int | None = SUCCESS
+    """Show where each value comes from, and whether the credentials work."""
+    problem, verdict, code = "", "", SUCCESS
     with state.connect(needs_project=False) as client:
         try:
-            verdict = probe(client)
+            verdict = describe(probe(client))
         except ArtanisError as error:
-            verdict, problem, code = "no", in_words(str(error)), exit_code_of(error)
-        credentials = client._credentials
+            problem, code = " ".join(state.explain(error)), exit_code_of(error) or USAGE
+        credentials = credentials_of(client)
     [(kind, project)] = credentials.project.items() or [("project", "")]
     values = {
-        "api_key": masked(credentials.key.known),
-        "org_slug": credentials.org_slug,
-        kind: project,
-        "base_url": credentials.base_url,
+        "api_key": (masked(credentials.key.known), "api_key"),
+        "org_slug": (credentials.org_slug, "org_slug"),
+        kind: (project, "project"),
+        "base_url": (credentials.base_url, "base_url"),
     }
-    sources = {name: credentials.sources.get("project" if name == kind else name, "-") for name in values}
     found = [
-        {"field": name, "value": value, "source": in_words(sources[name]) if value else "not set"}
-        for name, value in values.items()
+        {"field": name, "value": value, "source": name_source(credentials.sources.get(field, "not set"))}
+        for name, (value, field) in values.items()
     ]
-    if state.output == "json":
-        out_json({"works": not problem, "verdict": problem or verdict, "values": found})
-    else:
-        rows(state.output, ["field", "value", "source"], [(each, list(each.values())) for each in found])
-    note(f"Works: {problem or verdict}" if not problem else f"Does not work: {problem}")
-    return code or SUCCESS
+    document = {"works": not problem, "verdict": problem or verdict, "values": found}
+    rows(state.output, ["field", "value", "source"], [(each, list(each.values())) for each in found], document=document)
+    note(f"Does not work: {problem}" if problem else f"Works: {verdict}")
+    return code
 
 
 def masked(key: Secret | None) -> str:
-    """A key as one may show it: its end, if that says little of it."""
+    """Return a key as it may be shown: the last four characters of a long one, nothing of a short one."""
     if key is None:
         return "not known"
     return f"****{key.reveal()[-4:]}" if len(key.reveal()) >= 24 else "****"
 
 
-def _place(profile: str) -> tuple[Path, str]:
-    path, _ = config_path()
-    return path, profile.strip() or os.environ.get("ARTANIS_PROFILE", "").strip() or "default"
+class _Profile:
+    """A profile of the configuration file, which need not exist yet."""
 
+    def __init__(self, option: str | None) -> None:
+        """Read the file; raise CredentialsError if it cannot be edited."""
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
 
-def _read(path: Path) -> TOMLDocument:
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
+        self.name = selected_profile(option) or "default"
+        self.path, _ = config_path()
+        problem = ""
+        self._document: Any = tomlkit.document()
+        try:
+            self._document = tomlkit.parse(self.path.read_bytes().decode("utf-8-sig"))
+        except FileNotFoundError:
+            pass
+        except (TOMLKitError, UnicodeDecodeError):
+            problem = "is not valid TOML"
+        if not isinstance(self._document.get(self.name, {}), dict):
+            problem = f"has {self.name!r}, which is not a profile"
+        if problem:  # raised here, because the exceptions above hold what the file contains
+            raise CredentialsError.of(Problem(CONFIG_FILE, str(self.path), "Correct it, or move it away.", problem))
 
-    try:
-        return tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        return tomlkit.document()
-    except (TOMLKitError, UnicodeDecodeError):
-        problem = f"The configuration file {path} is not valid TOML: correct it, or move it away."
-    raise CredentialsError(problem)
+    def __str__(self) -> str:
+        return f"profile {self.name!r} of {self.path}"
 
+    def get(self, field: str) -> str:
+        """Return the value of a field, or an empty string."""
+        return str(self._document.get(self.name, {}).get(field, ""))
 
-def _table(document: TOMLDocument, path: Path, name: str) -> Any:
-    """The table of a profile; None without one."""
-    table = cast(Any, document).get(name)
-    if table is not None and not isinstance(table, dict):
-        raise CredentialsError(f"In {path}, {name!r} is no profile: correct it, or choose another one.")
-    return cast(Any, table)
+    def update(self, fields: dict[str, str], removed: list[str]) -> None:
+        """Set the fields that have a value, remove others, and write the file, with mode 0600."""
+        import tomlkit
 
-
-def _write(path: Path, document: TOMLDocument) -> None:
-    """Replace the file at once, by one that nobody else may read. What a link leads to is replaced, not the link."""
-    import tomlkit
-
-    path = path.resolve()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(path, tomlkit.dumps(document))
+        if self.name not in self._document:
+            self._document[self.name] = tomlkit.table()
+        table = self._document[self.name]
+        for field, value in fields.items():
+            if value:
+                table[field] = value
+        for field in removed:
+            table.pop(field, None)
+        path = self.path.resolve()  # if it is a link, its target is replaced
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, tomlkit.dumps(self._document))
 
 
 @contextmanager
 def _nothing_else_configured() -> Generator[None]:
-    """Keeps what is typed from being mixed with what is configured already, in a profile that may not exist yet."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARTANIS_")}
+    """Hide the environment and the configuration file, so that only what will be written is tried."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARTANIS_")}
     os.environ["ARTANIS_CONFIG_FILE"] = os.devnull
     try:
         yield
     finally:
         del os.environ["ARTANIS_CONFIG_FILE"]
-        os.environ.update(kept)
+        os.environ.update(hidden)

@@ -1,4 +1,4 @@
-"""`artanis doctor`: from the configuration to an answer, step by step."""
+"""`artanis doctor`: checks each step from the configuration to a response of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -17,27 +17,29 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 import click
 
-from .._client import Artanis
-from .._errors import (
-    APIConnectionError,
-    APIResponseValidationError,
-    APIStatusError,
-    ArtanisError,
-    AuthenticationError,
-    CredentialsError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-from .._exit_codes import NEGATIVE, SUCCESS
+from .. import _errors
+from .._client import Artanis, credentials_of, tls_context_of
+from .._errors import ArtanisError, CredentialsError
 from .._httpx import USER_AGENT
-from ._app import State, api_options, in_words
-from ._auth import probe
+from ._auth import describe, probe
+from ._exit_codes import NEGATIVE, SUCCESS
+from ._messages import name_source
+from ._options import State, api_options
 from ._output import escape, out, out_json, style
 
-SKEW = 30  # seconds, from which it is worth a warning; the Date header has whole ones
-EXPIRY = 14  # days
+MAX_SKEW = 30  # seconds; the Date header is precise to one second only
+MIN_VALIDITY = 14  # days
 CONNECT_TIMEOUT = 5.0  # seconds
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+# What can fail, the check that it fails, and the remedy; the first match counts.
+_FAILURES: list[tuple[Any, str, str]] = [
+    (_errors.AuthenticationError, "authentication", "Run 'artanis auth login' with a valid key."),
+    (_errors.PermissionDeniedError, "organization", "Check that the project and the key belong to the organization."),
+    (_errors.NotFoundError, "project", "Check the slug or id of the project."),
+    (_errors.APIConnectionError, "http", "Check the proxy and the network. A longer --timeout may help."),
+    (_errors.APIResponseValidationError | _errors.APIStatusError, "http", "Follow the advice in the message."),
+    (ArtanisError, "authentication", "Check the source of the API key."),  # such as api_key_command
+]
 
 
 @attrs.frozen
@@ -53,12 +55,11 @@ class Check:
 
 @click.command()
 @api_options
-@click.pass_obj
 def doctor(state: State) -> int:
-    """Say what keeps the client from working, and what to do about it.
+    """Diagnose why the client does not work.
 
-    Looks at versions, configuration, proxy, DNS, TCP, TLS, HTTP, authentication, organization, project and clock. Exits
-    with 1 if something has failed; warnings alone are 0. The output holds no key, and so can go into a ticket.
+    Checks versions, configuration, proxy, DNS, TCP, TLS, HTTP, authentication, organization, project and clock. Exits
+    with 1 if a check failed, but not for warnings. The output contains no key, so you can paste it into a ticket.
     """
     checks: list[Check] = []
     for check in _checks(state):
@@ -75,9 +76,9 @@ def doctor(state: State) -> int:
 
 
 def _show(check: Check) -> None:
-    took = f" ({check.seconds * 1000:.0f} ms)" if check.seconds is not None else ""
+    duration = f" ({check.seconds * 1000:.0f} ms)" if check.seconds is not None else ""
     status = style(f"{check.status:8}", _COLOURS[check.status], bold=check.status == "failed")
-    out(f"{status} {check.name:15} {escape(check.detail)}{took}")
+    out(f"{status} {check.name:15} {escape(check.detail)}{duration}")
     if check.remedy:
         out(f"{'':24} -> {escape(check.remedy)}")
 
@@ -89,32 +90,32 @@ def _checks(state: State) -> Iterator[Check]:
     def note_date(response: Any) -> None:
         dates.append((response.headers.get("date", ""), time.time()))
 
+    hooks = {"event_hooks": {"response": [note_date]}}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            client = state.connect(
-                needs_project=False, max_retries=0, httpx_args={"event_hooks": {"response": [note_date]}}
-            )
+            client = state.connect(needs_project=False, max_retries=0, httpx_args=hooks)
         except (CredentialsError, ValueError) as error:
-            yield Check("configuration", "failed", in_words(str(error)), "artanis auth login")
+            remedy = "Correct it, or run 'artanis auth login'."
+            yield Check("configuration", "failed", " ".join(state.explain(error)), remedy)
             return
     with client:
         yield from _configuration(client)
         for warning in caught:
-            yield Check("configuration", "warning", str(warning.message), "Do what it says.")
-        is_reached = True
+            yield Check("configuration", "warning", str(warning.message), "Follow the advice in the message.")
+        is_reachable = True
         for check in _reach(client):
             yield check
-            is_reached = is_reached and check.status != "failed"
-        if is_reached:
-            yield from _ask(client)
+            is_reachable = is_reachable and check.status != "failed"
+        if is_reachable:
+            yield from _request(client, state)
     for date, arrived in dates[-1:]:
         yield from _clock(date, arrived)
 
 
 def _configuration(client: Artanis) -> Iterator[Check]:
-    credentials = client._credentials
-    sources = {name: in_words(source) for name, source in credentials.sources.items()}
+    credentials = credentials_of(client)
+    sources = {field: name_source(source) for field, source in credentials.sources.items()}
     yield Check("configuration", "ok", f"API key from {sources['api_key']}")
     yield Check("configuration", "ok", f"organization {credentials.org_slug} from {sources['org_slug']}")
     yield Check("configuration", "ok", f"base URL {credentials.base_url} from {sources['base_url']}")
@@ -125,112 +126,102 @@ def _configuration(client: Artanis) -> Iterator[Check]:
 
 
 def _reach(client: Artanis) -> Iterator[Check]:
-    """DNS, TCP and TLS of the API, or of the proxy in front of it."""
-    url = urlsplit(client._credentials.base_url)
+    """Check DNS, TCP and TLS of the API, or of the proxy in front of it."""
+    url = urlsplit(credentials_of(client).base_url)
     host = url.hostname or ""
     proxies = getproxies()
     proxy = "" if proxy_bypass(host) else proxies.get(url.scheme) or proxies.get("all") or ""
     if proxy:
         url = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
         host = url.hostname or ""
-        where = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
-        yield Check("proxy", "ok", f"{where}, from the environment; DNS, TCP and TLS below are the proxy's")
+        address = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
+        yield Check("proxy", "ok", f"{address}, from the environment; the next checks are about the proxy")
     port = url.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(url.scheme, 80)
-    started = time.perf_counter()
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        remedy = "Check the name in the base URL (or of the proxy), the network, and the name server."
-        yield Check("dns", "failed", f"{host}: {_reason(error)}", remedy, time.perf_counter() - started)
+    found, problem, seconds = _try(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    if problem:
+        remedy = "Check the host in the base URL (or of the proxy), the network and the name server."
+        yield Check("dns", "failed", f"{host}: {problem}", remedy, seconds)
         return
-    found = ", ".join(dict.fromkeys(str(address[4][0]) for address in addresses))
-    yield Check("dns", "ok", f"{host} is {found}", "", time.perf_counter() - started)
-    started = time.perf_counter()
-    try:
-        connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
-    except OSError as error:
-        remedy = "Check the port, the firewall, and whether a proxy is needed (HTTPS_PROXY)."
-        yield Check("tcp", "failed", f"{host}:{port}: {_reason(error)}", remedy, time.perf_counter() - started)
+    addresses = ", ".join(dict.fromkeys(str(address[4][0]) for address in found))
+    yield Check("dns", "ok", f"{host} is {addresses}", "", seconds)
+    connection, problem, seconds = _try(socket.create_connection, (host, port), CONNECT_TIMEOUT)
+    if problem:
+        remedy = "Check the port and the firewall, and whether you need a proxy (HTTPS_PROXY)."
+        yield Check("tcp", "failed", f"{host}:{port}: {problem}", remedy, seconds)
         return
     with connection:
-        yield Check("tcp", "ok", f"connected to {connection.getpeername()[0]}", "", time.perf_counter() - started)
+        yield Check("tcp", "ok", f"connected to {connection.getpeername()[0]}", "", seconds)
         if url.scheme == "https":
             yield _tls(client, connection, host)
 
 
 def _tls(client: Artanis, connection: socket.socket, host: str) -> Check:
-    context = client._http.connections.settings.of_connections["verify"]
-    started = time.perf_counter()
-    try:
-        with context.wrap_socket(connection, server_hostname=host) as secured:
-            took, version, certificate = time.perf_counter() - started, secured.version(), secured.getpeercert()
-    except OSError as error:
-        remedy = "Check the base URL and the clock. With a CA of your own, as of a proxy, set SSL_CERT_FILE to it."
-        return Check("tls", "failed", _reason(error), remedy, time.perf_counter() - started)
+    secured, problem, seconds = _try(tls_context_of(client).wrap_socket, connection, server_hostname=host)
+    if problem:
+        remedy = "Check the base URL and the clock. If you use a CA of your own, set SSL_CERT_FILE to its certificate."
+        return Check("tls", "failed", problem, remedy, seconds)
     import ssl
 
-    days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
-    detail = f"{version}, certificate good for {days:.0f} days"
-    if days < EXPIRY:
-        return Check("tls", "warning", detail, "Whoever runs the server has to renew its certificate.", took)
-    return Check("tls", "ok", detail, "", took)
+    with secured:
+        days = (ssl.cert_time_to_seconds(secured.getpeercert()["notAfter"]) - time.time()) / 86400
+        detail = f"{secured.version()}, certificate valid for {days:.0f} days"
+    if days < MIN_VALIDITY:
+        return Check("tls", "warning", detail, "The operator of the server should renew the certificate.", seconds)
+    return Check("tls", "ok", detail, "", seconds)
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _ask(client: Artanis) -> Iterator[Check]:
-    """One request, and what its answer says of everything from HTTP to the project."""
-    credentials = client._credentials
-    project = next(iter(credentials.project.values()), "")
-    started = time.perf_counter()
-    failure: ArtanisError | None = None
-    verdict = ""
+def _try(function: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, str, float]:
+    """Call a function, and return its result, why it failed, and the seconds that it took."""
+    result, problem, started = None, "", time.perf_counter()
     try:
-        verdict = probe(client)
+        result = function(*arguments, **options)
+    except (OSError, UnicodeError) as error:
+        problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return result, problem, time.perf_counter() - started
+
+
+def _request(client: Artanis, state: State) -> Iterator[Check]:
+    """Send one request, and report what its outcome says about HTTP, the key, the organization and the project."""
+    started = time.perf_counter()
+    try:
+        prompts = probe(client)
     except ArtanisError as error:
-        failure = error
-    took = time.perf_counter() - started
-    said = "" if failure is None else in_words(str(failure))
-    if isinstance(failure, APIConnectionError):
-        yield Check("http", "failed", said, "Check the proxy and the network; a longer --timeout may help.", took)
+        yield from _failure(error, " ".join(state.explain(error)), time.perf_counter() - started)
         return
-    if isinstance(failure, APIResponseValidationError):
-        yield Check("http", "failed", said, "Check that the base URL is that of Artanis; else: artanis contract", took)
+    credentials = credentials_of(client)
+    yield Check("http", "ok", "the API responds", "", time.perf_counter() - started)
+    if prompts is None:
+        yield Check("authentication", "warning", describe(prompts))
+    for project in credentials.project.values():
+        yield Check("authentication", "ok", "the key is accepted")
+        yield Check("organization", "ok", f"{credentials.org_slug} can be read")
+        yield Check("project", "ok", f"{project} has {prompts} prompts")
+
+
+def _failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check]:
+    """Report the step that failed, and the steps that must have worked before it."""
+    name, remedy = next((name, remedy) for kind, name, remedy in _FAILURES if isinstance(error, kind))
+    if name == "http":
+        yield Check(name, "failed", detail, remedy, seconds)
         return
-    known = AuthenticationError | PermissionDeniedError | NotFoundError
-    if isinstance(failure, APIStatusError) and not isinstance(failure, known):
-        yield Check("http", "failed", said, "The message says what to do.", took)
-        return
-    if failure is not None and not isinstance(failure, known):  # as of a command that should print the key
-        yield Check("authentication", "failed", said, "Check where the API key comes from.")
-        return
-    yield Check("http", "ok", "the API answers", "", took)
-    if isinstance(failure, AuthenticationError):
-        yield Check("authentication", "failed", said, "artanis auth login, with a key that is not revoked")
-        return
-    yield Check("authentication", "ok" if project else "warning", "the key is accepted" if project else verdict)
-    if isinstance(failure, PermissionDeniedError):
-        yield Check("organization", "failed", said, "Check the organization: is the project, and the key, of it?")
-    elif isinstance(failure, NotFoundError):
-        yield Check("project", "failed", said, f"There is no project {project}: check its slug or id.")
-    elif project:
-        yield Check("organization", "ok", f"{credentials.org_slug} may be read")
-        yield Check("project", "ok", f"{project}: {verdict.rpartition(' and the project ')[2]}")
+    if isinstance(error, _errors.APIStatusError):
+        yield Check("http", "ok", "the API responds", "", seconds)
+        if name != "authentication":
+            yield Check("authentication", "ok", "the key is accepted")
+    yield Check(name, "failed", detail, remedy)
 
 
 def _clock(date: str, arrived: float) -> Iterator[Check]:
     try:
-        theirs = parsedate_to_datetime(date)
-    except ValueError:  # it has no date, or none that is one
+        server_time = parsedate_to_datetime(date)
+    except ValueError:  # there is no Date header, or it is not a date
         return
-    theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
-    skew = (datetime.fromtimestamp(arrived, UTC) - theirs).total_seconds()
-    detail = f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
-    if -1 <= skew < 2:  # the header has whole seconds, and the answer took a while
-        detail = "this machine's agrees with the server's"
-    if abs(skew) > SKEW:
-        yield Check("clock", "warning", detail, "Set the clock, best by NTP: TLS and dates depend on it.")
+    server_time = server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC)
+    skew = (datetime.fromtimestamp(arrived, UTC) - server_time).total_seconds()
+    detail = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server"
+    if -1 <= skew < 2:  # the header has whole seconds, and the response took a while
+        detail = "this machine agrees with the server"
+    if abs(skew) > MAX_SKEW:
+        yield Check("clock", "warning", detail, "Set the clock, best with NTP: TLS and dates depend on it.")
     else:
         yield Check("clock", "ok", detail)

@@ -1,12 +1,11 @@
-"""What is printed: data on stdout, all else on stderr.
+"""What the command prints: data on stdout, everything else on stderr.
 
-Text of the API may hold anything. Whatever is printed for people goes through `escape`, so that none of it moves the
-cursor, colours the screen or turns the writing direction. Rich is loaded when a terminal is to see a table or a tree.
+Text of the API may contain anything. Whatever is printed for people goes through `escape`, so that it cannot move the
+cursor, set colours or change the direction of writing. Rich is imported only when it is used.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import sys
@@ -19,151 +18,116 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from .._errors import printable
-
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
-
     from .._progress import Progress
 
 Row = tuple[dict[str, Any], list[str]]
-"""What a program gets, and the cells that people see."""
+"""The object that programs get, and the cells that people see."""
 
 DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def escape(text: str) -> str:
-    """`text` with everything escaped that a terminal could obey; lines, tabs and the spaces of any script stay."""
+    """Escape everything that a terminal could obey. Line breaks, tabs and the spaces of any script stay."""
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs" else _escaped(char)
+        char
+        if char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
+        else char.encode("unicode_escape").decode()
         for char in text
     )
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode()
-
-
-def line(text: str) -> str:
-    """`text` on one line, as much of it as a person reads in a table."""
-    return escape(text[:500]).replace("\n", "\\n").replace("\t", "\\t")
+def line(text: str, limit: int = 500) -> str:
+    """Return the beginning of a text on one line, escaped."""
+    return escape(text[:limit]).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def pretty(value: Any) -> str:
-    """JSON as people read it: text as it is, the rest indented."""
+    """Return JSON for people: a string as it is, anything else indented."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
 
 
+def compact(value: Any) -> str:
+    """Return JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def moment(when: datetime) -> str:
+    """Return a time in UTC, to the second."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def is_coloured(stream: TextIO) -> bool:
-    """Whether a stream takes colours and progress."""
+    """Return whether colours and progress may be written to a stream."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def style(text: str, colour: str | None = None, *, bold: bool = False, stream: TextIO | None = None) -> str:
+    """Return a text with colours if they may be written to the stream, by default stdout."""
     return click.style(text, fg=colour, bold=bold or None) if is_coloured(stream or sys.stdout) else text
 
 
 def out(text: str) -> None:
+    """Print a line of data."""
     sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
-    """Say something that is no data."""
+    """Print something that is not data."""
     sys.stderr.write(escape(text) + "\n")
 
 
 def complain(text: str) -> None:
-    note(f"artanis: {printable(text)}")
+    """Print an error or a warning, on one line."""
+    note(f"artanis: {line(text, limit=2000)}")
 
 
 def out_json(data: Any, *, indent: int | None = 2) -> None:
-    # ASCII alone: it is the same in every encoding, and holds nothing that a terminal would obey.
+    """Print JSON in ASCII, which is the same in every encoding, and contains nothing that a terminal could obey."""
     out(json.dumps(data, indent=indent))
 
 
 def out_object(output: str, data: Any) -> None:
-    """Print one object, as `--json` or `--jsonl` asks for it."""
+    """Print one object as `--json` or `--jsonl`."""
     out_json(data, indent=2 if output == "json" else None)
 
 
-def render(what: RenderableType) -> None:
-    """Print something of rich on stdout; to a pipe with lines as long as they are, and no colours."""
-    from rich.console import Console
+def rows(
+    output: str, header: list[str], found: Iterable[Row], *, document: Any = None, numbers: Container[str] = ()
+) -> None:
+    """Print objects as JSON, as a table, or to a pipe as lines of tab-separated values.
 
-    console = Console(
-        file=sys.stdout,
-        color_system="auto" if is_coloured(sys.stdout) else None,
-        no_color=False,  # said by the line above; older versions take an empty NO_COLOR for one
-        force_terminal=sys.stdout.isatty(),
-        force_jupyter=False,
-        width=None if sys.stdout.isatty() else 1_000_000,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    if sys.stdout.isatty():
-        console.print(what)
-        return
-    with console.capture() as captured:
-        console.print(what)
-    for text in captured.get().removesuffix("\n").split("\n"):
-        out(text.rstrip())
-
-
-def rows(output: str, header: list[str], found: Iterable[Row], numbers: Container[str] = ()) -> None:
-    """Print objects: as a table, whose last column gives way; in a pipe as lines with tabs; or as JSON.
-
-    Columns whose names are in `numbers` are aligned to the right.
+    Args:
+        output: `json`, `jsonl`, or empty: for people.
+        header: The names of the columns.
+        found: The objects.
+        document: What `--json` prints; by default, the list of objects.
+        numbers: The columns to align to the right.
     """
     if output == "json":
-        out_json([data for data, _ in found])
+        out_json([data for data, _ in found] if document is None else document)
     elif output == "jsonl":
         for data, _ in found:
             out_json(data, indent=None)
     elif sys.stdout.isatty():
-        _table(header, found, numbers)
+        from ._rich import print_table
+
+        print_table(header, found, numbers)
     else:
         out("\t".join(header))
         for _, cells in found:
             out("\t".join(map(line, cells)))
 
 
-def _table(header: list[str], found: Iterable[Row], numbers: Container[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in header:
-        table.add_column(name, no_wrap=name != header[-1], justify="right" if name in numbers else "left")
-    for _, cells in found:
-        table.add_row(*(Text(line(cell), no_wrap=True, overflow="ellipsis") for cell in cells))
-    render(table)
-
-
-def diff(before: Any, after: Any) -> Text:
-    """What turns one JSON value into another, line by line, in colours."""
-    from rich.text import Text
-
-    # Text against text is compared as such, and text against anything else as JSON: "1" is not 1.
-    is_text = isinstance(before, str) and isinstance(after, str)
-    old, new = (
-        pretty(value) if is_text else json.dumps(value, ensure_ascii=False, indent=2) for value in (before, after)
-    )
-    # The two lines of the heading have no names to say.
-    changes = list(difflib.unified_diff(old.split("\n"), new.split("\n"), lineterm=""))[2:]
-    return Text("\n").join(Text(escape(change), DIFF_COLOURS.get(change[0], "")) for change in changes)
-
-
 @contextmanager
 def progress(what: str) -> Generator[Callable[[Progress], object] | None]:
-    """What shows how far a long work is, with its rate and the time that is left; None where nobody would see it."""
+    """Show a progress bar with the rate and the remaining time.
+
+    Yields:
+        A function for `on_progress`; None if stderr does not take a progress bar.
+    """
     if not is_coloured(sys.stderr):
         yield None
         return

@@ -12,42 +12,40 @@ import click
 
 from artanis_api.models import PromptHistory
 
-from .._client import Artanis
-from .._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
-from ..prompts import PromptConflictError, diff_versions, prompts_status, pull_prompts
-from ..prompts import find_version as version_of
-from ._app import Failure, State, api_options, in_words
-from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_json, out_object, rows, style
+from ..prompts import PromptConflictError, diff_versions, find_version, prompts_status, pull_prompts
+from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
+from ._options import Failure, State, api_options
+from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_object, rows, style
 
 _STEP = click.argument("step")
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-_WHICH = "A position from the oldest, 0, or the newest, -1; an id; 'active' or 'previous'."
+_VERSION = "A position (0 is the oldest, -1 the newest), an id, 'active' or 'previous'."
 
 
 @click.group(no_args_is_help=False)
 def prompts() -> None:
     """List, show and compare prompts, and pull them into a directory.
 
-    STEP is the id of a pipeline step, or of its prompt.
+    STEP is the id of a pipeline step or of its prompt.
     """
 
 
-def _history(client: Artanis, step: str) -> PromptHistory:
-    found = client.prompts.list()
-    for prompt in found:
-        if step in (prompt.step_id, prompt.id):
-            return client.prompts.get(prompt.id)
+def _get_history(state: State, step: str) -> PromptHistory:
+    with state.connect() as client:
+        found = client.prompts.list()
+        for prompt in found:
+            if step in (prompt.step_id, prompt.id):
+                return client.prompts.get(prompt.id)
     steps = ", ".join(prompt.step_id for prompt in found) or "none"
-    raise Failure(f"There is no prompt of {step!r} in this project. There are: {steps}.", NOT_FOUND)
+    raise Failure(f"The project has no prompt for the step {step!r}. Its steps: {steps}.", NOT_FOUND)
 
 
-def _which(text: str) -> int | str:
+def _position_or_id(text: str) -> int | str:
     return int(text) if re.fullmatch(r"-?[0-9]{1,6}", text) else text
 
 
 @prompts.command("list")
 @api_options
-@click.pass_obj
 def list_(state: State) -> None:
     """List the active version of every prompt."""
     with state.connect() as client:
@@ -61,14 +59,12 @@ def list_(state: State) -> None:
 
 @prompts.command()
 @_STEP
-@click.option("--version", default="active", help=f"{_WHICH} Default: active.")
+@click.option("--version", default="active", help=f"{_VERSION} Default: active.")
 @api_options
-@click.pass_obj
 def show(state: State, step: str, version: str) -> None:
-    """Print the text of a prompt, to a file or pipe as it is."""
-    with state.connect() as client:
-        history = _history(client, step)
-    chosen = version_of(history, _which(version))
+    """Print the text of a prompt. To a file or pipe, it is written unchanged."""
+    history = _get_history(state, step)
+    chosen = find_version(history, _position_or_id(version))
     if state.output:
         data = {"stepId": history.step_id, "outputSchema": history.output_schema, **chosen.to_dict()}
         out_object(state.output, data)
@@ -84,31 +80,26 @@ def show(state: State, step: str, version: str) -> None:
 @prompts.command()
 @_STEP
 @api_options
-@click.pass_obj
 def versions(state: State, step: str) -> None:
     """List every version of a prompt, oldest first."""
-    with state.connect() as client:
-        found = _history(client, step).versions
     rows(
         state.output,
         ["version", "id", "created (UTC)", "active", "content"],
         [
             (each.to_dict(), [str(n), each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
-            for n, each in enumerate(found)
+            for n, each in enumerate(_get_history(state, step).versions)
         ],
     )
 
 
 @prompts.command()
 @_STEP
-@click.option("--from", "old", default="previous", metavar="VERSION", help=f"{_WHICH} Default: previous.")
-@click.option("--to", "new", default="active", metavar="VERSION", help="The same. Default: active.")
+@click.option("--from", "old", default="previous", metavar="VERSION", help=f"{_VERSION} Default: previous.")
+@click.option("--to", "new", default="active", metavar="VERSION", help="As for --from. Default: active.")
 @api_options
-@click.pass_obj
 def diff(state: State, step: str, old: str, new: str) -> int:
-    """Compare two versions of a prompt. Exits with 1 where they differ."""
-    with state.connect() as client:
-        text = diff_versions(_history(client, step), _which(old), _which(new))
+    """Compare two versions of a prompt. Exits with 1 if they differ."""
+    text = diff_versions(_get_history(state, step), _position_or_id(old), _position_or_id(new))
     if state.output:
         out_object(state.output, {"equal": not text, "diff": text})
     elif sys.stdout.isatty():
@@ -121,45 +112,46 @@ def diff(state: State, step: str, old: str, new: str) -> int:
 
 @prompts.command()
 @_DIRECTORY
-@click.option("--force", is_flag=True, help="Replace and remove files that were edited, or that no pull wrote.")
+@click.option("--force", is_flag=True, help="Overwrite and remove files that were edited or not written by a pull.")
 @api_options
-@click.pass_obj
 def pull(state: State, directory: Path, force: bool) -> None:
     """Write the active version of every prompt into DIRECTORY.
 
-    Exits with 1, and writes nothing, where that would replace what was edited.
+    Exits with 1, and writes nothing, if that would overwrite edited files.
     """
     with state.connect() as client:
         try:
-            report = pull_prompts(client, directory, force=force)
+            report = attrs.asdict(pull_prompts(client, directory, force=force))
         except PromptConflictError as error:
-            raise Failure(in_words(str(error)), NEGATIVE) from None
-    found = [(what, name) for what, names in attrs.asdict(report).items() for name in names]
-    if state.output == "json":
-        out_json(attrs.asdict(report))
-    else:
-        rows(state.output, ["what", "file"], [({"what": what, "file": name}, [what, name]) for what, name in found])
-    if not report.written and not report.removed:
+            raise Failure(
+                f"In {error.directory}, these files were edited or not written by a pull, and they differ from "
+                f"upstream: {', '.join(error.files)}. Nothing was written. Commit the files or move them away, then "
+                "pass --force to overwrite them.",
+                NEGATIVE,
+            ) from None
+    _print_names(state, "file", report, report)
+    if not report["written"] and not report["removed"]:
         note("Nothing has changed.")
 
 
 @prompts.command()
 @_DIRECTORY
 @api_options
-@click.pass_obj
 def status(state: State, directory: Path) -> int:
-    """Say how DIRECTORY differs from the prompts of Artanis. Exits with 1 where it does."""
+    """Compare DIRECTORY with the prompts of the project. Exits with 1 if they differ."""
     with state.connect() as client:
         found = prompts_status(client, directory)
     data: dict[str, Any] = {**attrs.asdict(found), "clean": found.clean}
-    if state.output == "json":
-        out_json(data)
-    else:
-        kinds = ("new", "changed", "gone", "edited", "missing")
-        steps = [(kind, step) for kind in kinds for step in data[kind]]
-        rows(state.output, ["what", "step"], [({"what": what, "step": step}, [what, step]) for what, step in steps])
+    _print_names(state, "step", {what: data[what] for what in ("new", "changed", "gone", "edited", "missing")}, data)
     if not found.pulled:
-        note("Nothing was pulled into this directory yet.")
+        note("Nothing has been pulled into this directory yet.")
     elif found.clean:
-        note("There is no difference.")
+        note("There are no differences.")
     return SUCCESS if found.clean else NEGATIVE
+
+
+def _print_names(state: State, column: str, names: dict[str, tuple[str, ...]], document: dict[str, Any]) -> None:
+    """Print names by what happened to them."""
+    pairs = [(what, name) for what in names for name in names[what]]
+    found = [({"what": what, column: name}, [what, name]) for what, name in pairs]
+    rows(state.output, ["what", column], found, document=document)

@@ -1,93 +1,75 @@
-"""`artanis report`: the scorecard."""
+"""`artanis report`: the scorecard, as a table or a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .._client import Artanis
+from .._client import Artanis, credentials_of, project_of
 from ..evaluation import EvaluationExample, ScorecardRow, examples, scorecard
-from ._app import State, api_options, concurrency_option, period_options, step_option
-from ._output import note, out_json, progress, rows
+from ._options import State, api_options, bulk_options
+from ._output import note, progress, rows
 
 
 @click.command()
-@period_options
-@step_option
-@click.option("--weekly", is_flag=True, help="A row for each week, too.")
+@bulk_options
+@click.option("--weekly", is_flag=True, help="Print one row per week.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts instead.")
-@click.option("--skip-errors", is_flag=True, help="Leave out traces that cannot be read.")
-@concurrency_option
 @api_options
-@click.pass_obj
-def report(
-    state: State,
-    since: str | None,
-    until: str | None,
-    steps: tuple[str, ...],
-    weekly: bool,
-    html: Path | None,
-    skip_errors: bool,
-    concurrency: int,
-) -> None:
-    """Say how often reviewers accepted what each step returned, by version of its prompt.
+def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path | None, **options: Any) -> None:
+    """Report how often reviewers accepted the output of each step, by prompt version.
 
-    The range is the 95 % Wilson interval of the rate. All traces are read. The page is one file, which needs no network
-    and no script; it has acceptance by version and by week, the most frequent corrections, and what waits for review.
+    The range is the 95 % Wilson interval of the rate. All traces are read. The page is a single file that needs no
+    network and no script. It shows acceptance by version and by week, the most frequent corrections, and what has not
+    been reviewed yet.
     """
     if html is not None and (state.output or weekly):
-        raise click.UsageError("--html writes a page instead of a table: leave out --json, --jsonl and --weekly.")
+        raise click.UsageError("--html writes a page instead of a table. Remove --json, --jsonl and --weekly.")
     if html is not None and not html.absolute().parent.is_dir():
-        raise click.UsageError(f"There is no directory {html.absolute().parent} to write to.")
-    with state.connect(max_connections=max(16, concurrency)) as client, progress("Reading traces") as on_progress:
-        read = client.traces.iter(
-            since=since,
-            until=until,
-            concurrency=concurrency,
-            on_error="skip" if skip_errors else "raise",
-            on_progress=on_progress,
-        )
-        found = (example for trace in read for example in examples(trace, steps=steps or None))
+        raise click.UsageError(f"The directory {html.absolute().parent} does not exist.")
+    with (
+        state.connect(max_connections=max(16, options["concurrency"])) as client,
+        progress("Reading traces") as on_progress,
+    ):
+        traces = client.traces.iter(**options, on_progress=on_progress)
+        read = (example for trace in traces for example in examples(trace, steps=steps))
         if html is not None:
-            page = _page(client, found, since, until)
+            page = _make_page(client, read, options)
             new = html.with_name(html.name + ".new")
             new.write_text(page, encoding="utf-8")
             new.replace(html)
             note(f"Wrote {html}")
             return
-        card = scorecard(found)
-        names = {} if state.output else _versions(client)
-    if state.output == "json":
-        out_json(card)
-        return
+        card = scorecard(read)
+        names = {} if state.output else _name_versions(client)
     header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
-        weeks = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
-        rows(state.output, ["week", *header], weeks, header[2:])
+        found = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
     else:
-        rows(state.output, header, [(dict(row), _cells(row, names)) for row in card["versions"]], header[2:])
+        found = [(dict(row), _cells(row, names)) for row in card["versions"]]
+    rows(state.output, ["week", *header] if weekly else header, found, document=card, numbers=header[2:])
     if not card["versions"] and not state.output:
-        note("There are no such spans.")
+        note("No spans match.")
 
 
-def _page(client: Artanis, found: Iterable[EvaluationExample], since: str | None, until: str | None) -> str:
+def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dict[str, Any]) -> str:
     from ..report import report_html
 
-    credentials = client._credentials
-    [project] = client.traces._project(None, None).values()
+    credentials = credentials_of(client)
+    [project] = project_of(client).values()
     source = {"Project": project, "Organization": credentials.org_slug, "API": credentials.base_url}
-    source |= {"Since": since} if since else {}
-    source |= {"Until": until} if until else {}
-    names = {version: f"v{name}" for version, name in _versions(client).items()}
-    title = f"What reviewers made of {project}"
+    source |= {name.capitalize(): options[name] for name in ("since", "until") if options[name]}
+    names = {version: f"v{name}" for version, name in _name_versions(client).items()}
+    title = f"How reviewers judged {project}"
     return report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
 
 
-def _versions(client: Artanis) -> dict[str, str]:
-    """What people call each version of a prompt: by its position, as `artanis prompts versions` does."""
+def _name_versions(client: Artanis) -> dict[str, str]:
+    """Return the name of each prompt version by its id: its position, as in `artanis prompts versions`."""
     histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
     return {
         version.id: f"{position}{' active' if version.is_active else ''}"

@@ -8,23 +8,22 @@ from typing import Any
 
 import click
 
-from ._app import State, api_options, output_options
-from ._output import note, out, out_json, out_object, rows
+from ._options import State, api_options, output_options
+from ._output import note, out, out_object, rows
 
 
 @click.command()
-@click.option("--port", type=int, default=8400, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--traces", type=int, default=60, show_default=True, help="How many traces the project has.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the data and the faults.")
-@click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each answer.")
-@click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that go wrong.")
-@click.option("--drift", multiple=True, metavar="NAME", help="Depart from openapi.yaml; a wrong name lists them.")
+@click.option("--port", type=int, default=8400, show_default=True, help="Port to listen on; 0 selects a free one.")
+@click.option("--traces", type=int, default=60, show_default=True, help="Number of traces in the project.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Selects the data and the faults.")
+@click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each response.")
+@click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that fail, 0 to 1.")
+@click.option("--drift", multiple=True, metavar="NAME", help="Depart from openapi.yaml; an unknown name lists all.")
 @output_options
-@click.pass_obj
-def sandbox(state: State, /, **options: Any) -> None:
-    """Serve the API with made-up data on 127.0.0.1, until Ctrl-C. Needs the extra 'sandbox'.
+def sandbox(state: State, **options: Any) -> None:
+    """Serve the API with made-up data on 127.0.0.1 until Ctrl-C. Needs the extra 'sandbox'.
 
-    Prints the lines that point a client at it.
+    Prints the environment variables that point a client at it.
     """
     from ..sandbox import Sandbox, serve
 
@@ -35,20 +34,21 @@ def sandbox(state: State, /, **options: Any) -> None:
             for name, value in running.environment.items():
                 out(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
-        note("The sandbox runs. Paste these lines where a client is to use it; Ctrl-C ends it.")
+        note("The sandbox is running. Paste these lines into another shell to use it. Ctrl-C stops it.")
 
     serve(announce, **options)
 
 
 @click.command()
-@click.option("--max-requests", type=int, default=50, show_default=True, help="Requests to send at most.")
-@click.option("--show-values", is_flag=True, help="Show real values, not just their form.")
+@click.option(
+    "--max-requests", type=click.IntRange(min=1), default=50, show_default=True, help="Most requests to send."
+)
+@click.option("--show-values", is_flag=True, help="Show real values instead of only their form.")
 @api_options
-@click.pass_obj
 def contract(state: State, max_requests: int, show_values: bool) -> int:
-    """Call every operation of the contract, and say where an answer differs. Needs the extra 'contract'.
+    """Check the live API against the contract, and report the differences. Needs the extra 'contract'.
 
-    Reads only. Exits with 1 where the API has drifted; what is provisional in the contract does not count.
+    Calls every operation that only reads. Exits with 1 if the API has drifted; provisional operations do not count.
     """
     import attrs
 
@@ -56,10 +56,9 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
 
     with state.connect() as client:
         report = check(client, max_requests=max_requests, show_values=show_values)
-    if state.output == "json":
-        out_json(attrs.asdict(report))
-    elif state.output:
-        rows(state.output, [], ((attrs.asdict(operation), []) for operation in report.operations))
+    if state.output:
+        found = ((attrs.asdict(operation), list[str]()) for operation in report.operations)
+        rows(state.output, [], found, document=attrs.asdict(report))
     else:
         for text in report.lines():
             out(text)
@@ -70,7 +69,7 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what completes commands and options in a shell.
+    """Print the script that completes commands and options in a shell.
 
     \b
     bash: eval "$(artanis completion bash)"    in ~/.bashrc
@@ -79,6 +78,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     """  # noqa: D301
     from click.shell_completion import get_completion_class
 
-    kind = get_completion_class(shell)
-    if kind is not None:
-        out(kind(ctx.find_root().command, {}, "artanis", "_ARTANIS_COMPLETE").source())
+    if script := get_completion_class(shell):
+        out(script(ctx.find_root().command, {}, "artanis", "_ARTANIS_COMPLETE").source())

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any
 
 import attrs
 import click
 
-from artanis_api.models import Span, TraceDetail
-
-from ..evaluation import FORMATS, Outcome, export, outcome
-from ._app import State, api_options, concurrency_option, period_options, step_option
-from ._output import diff, escape, line, moment, note, out, out_object, pretty, progress, render, rows
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.text import Text
-    from rich.tree import Tree
-
-_COLOURS = {Outcome.ACCEPTED: "green", Outcome.CORRECTED: "yellow", Outcome.UNREVIEWED: "bright_black"}
+from ..evaluation import FORMATS, ExportReport, Outcome, export, outcome
+from ._options import State, api_options, bulk_options, none_if_empty, period_options
+from ._output import compact, escape, moment, note, out, out_object, progress, rows
 
 
 @click.group(no_args_is_help=False)
 def traces() -> None:
-    """List and show traces, and export what reviewers made of them."""
+    """List, show and export traces and their reviews."""
 
 
 @traces.command("list")
 @period_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N alone.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List only the newest N.")
 @api_options
-@click.pass_obj
 def list_(state: State, since: str | None, until: str | None, limit: int | None) -> None:
     """List traces, newest first."""
     with state.connect() as client:
@@ -41,173 +29,82 @@ def list_(state: State, since: str | None, until: str | None, limit: int | None)
     rows(
         state.output,
         ["created (UTC)", "id", "status", "metadata"],
-        ((each.to_dict(), [moment(each.created_at), each.id, each.status, _compact(each.metadata)]) for each in found),
+        ((each.to_dict(), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in found),
     )
     if not found and not state.output:
-        note("There are no such traces.")
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+        note("No traces match.")
 
 
 @traces.command()
 @click.argument("trace_id", metavar="ID")
 @api_options
-@click.pass_obj
 def show(state: State, trace_id: str) -> None:
-    """Show the spans of a trace as a tree, with what reviewers made of them."""
+    """Show the spans of a trace as a tree, with their reviews."""
     with state.connect(needs_project=False) as client:
-        trace = client.traces.get(trace_id)
+        try:
+            trace = client.traces.get(trace_id)
+        except ValueError:
+            advice = "Use an id exactly as 'artanis traces list' prints it."
+            raise click.BadParameter(f"{trace_id!r}. {advice}", param_hint="ID") from None
     if state.output:
         data = trace.to_dict()
         for written, span in zip(data["spans"], trace.spans, strict=True):
             written["outcome"] = outcome(span).value
         out_object(state.output, data)
     else:
-        render(_tree(trace))
+        from ._rich import print_trace
 
-
-def _tree(trace: TraceDetail) -> Tree:
-    from rich.console import Group
-    from rich.text import Text
-    from rich.tree import Tree
-
-    heading = Text(f"{line(trace.id)}  {line(trace.status)}  {moment(trace.created_at)} UTC", "bold")
-    if trace.metadata:
-        heading.append(f"\n{line(_compact(trace.metadata))}", "not bold")
-    tree = Tree(heading)
-    comments: dict[str, list[str]] = {}
-    for comment in sorted(trace.feedback, key=lambda comment: comment.created_at):
-        said = f"{escape(comment.content)}  ({line(comment.user_id)}, {moment(comment.created_at)} UTC)"
-        comments.setdefault(comment.span_id, []).append(said)
-    # A parent may be missing, or be its own ancestor: whatever no root leads to is put below the trace itself.
-    nodes: dict[str, Any] = {}
-    for span in _in_order(trace.spans):
-        parent = nodes.get(span.parent_span_id or "", tree)
-        nodes[span.id] = parent.add(_span(span, comments.get(span.id, [])))
-    for span_id in [span_id for span_id in comments if span_id not in nodes]:
-        heading = Text(f"on a span that is not in the trace, {line(span_id)}", "bold")
-        tree.add(Group(heading, *_block("feedback", Text("\n".join(comments[span_id])))))
-    return tree
-
-
-def _in_order(spans: list[Span]) -> Iterator[Span]:
-    """Each span once, after its parent where it has one."""
-    children: dict[str | None, list[Span]] = {}
-    ids = {span.id for span in spans}
-    for span in spans:
-        children.setdefault(span.parent_span_id if span.parent_span_id in ids else None, []).append(span)
-    seen: set[int] = set()
-    for start in [*children.get(None, []), *spans]:
-        todo = [start]
-        while todo:
-            span = todo.pop()
-            if id(span) not in seen:
-                seen.add(id(span))
-                yield span
-                todo += reversed(children.get(span.id, []))
-
-
-def _span(span: Span, comments: list[str]) -> Group:
-    from rich.console import Group
-    from rich.text import Text
-
-    judged = outcome(span)
-    heading = Text.assemble((line(span.step_id), "bold"), "  ", (judged.value, _COLOURS[judged]))
-    if span.prompt_version_id:
-        heading.append(f"  prompt {line(span.prompt_version_id)}", "bright_black")
-    parts: list[RenderableType] = [
-        heading,
-        *_block("input", Text(escape(pretty(span.input_)))),
-        *_block("output", Text(escape(pretty(span.output)))),
-    ]
-    if judged is Outcome.CORRECTED:
-        parts += _block("correction", diff(span.output, span.approved_output))
-    if comments:
-        parts += _block("feedback", Text("\n".join(comments)))
-    return Group(*parts)
-
-
-def _block(name: str, text: Text) -> list[RenderableType]:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    return [Text(name, "bright_black"), Padding.indent(text, 2)]
+        print_trace(trace)
 
 
 @traces.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: what the suffix of FILE says.")
+@click.option("--format", type=click.Choice(FORMATS), help="Default: the suffix of FILE.")
 @click.option(
     "--outcome",
     "outcomes",
     multiple=True,
+    callback=none_if_empty,
     type=click.Choice([each.value for each in Outcome]),
-    help="Only these spans. Repeatable.",
+    help="Only spans with this outcome. Can be repeated.",
 )
-@step_option
-@period_options
-@click.option("--resume", is_flag=True, help="Go on with what an export that was interrupted has left.")
+@bulk_options
+@click.option("--resume", is_flag=True, help="Continue an interrupted export.")
 @click.option(
     "--recheck",
     type=click.Choice(["all", "unreviewed"]),
     default="all",
-    help="'unreviewed' takes from FILE what was reviewed completely when it was written.",
+    help="'unreviewed' reads only traces that FILE does not have, or that were not completely reviewed then.",
 )
-@click.option("--skip-errors", is_flag=True, help="Leave out traces that cannot be read, and say which.")
-@concurrency_option
 @api_options
-@click.pass_obj
-def export_(
-    state: State,
-    file: Path,
-    format_: str | None,
-    outcomes: tuple[str, ...],
-    steps: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    resume: bool,
-    recheck: str,
-    skip_errors: bool,
-    concurrency: int,
-) -> None:
+def export_(state: State, file: Path, **options: Any) -> None:
     """Write evaluation examples, one per span, to FILE (.jsonl or .csv).
 
-    FILE appears when it is complete. Until then what was read is in FILE.partial, from where --resume goes on.
+    FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, where --resume
+    continues.
     """
-    with state.connect(max_connections=max(16, concurrency)) as client:
+    if options["format"] == "chat" and "unreviewed" in (options["outcomes"] or ()):
+        raise click.UsageError("--format chat needs approved outputs. Remove --outcome unreviewed.")
+    with state.connect(max_connections=max(16, options["concurrency"])) as client:
         try:
             with progress("Reading traces") as on_progress:
-                report = export(
-                    client,
-                    file,
-                    format=cast(Any, format_),
-                    outcomes=outcomes or None,
-                    steps=steps or None,
-                    since=since,
-                    until=until,
-                    concurrency=concurrency,
-                    resume=resume,
-                    recheck=cast(Literal["all", "unreviewed"], recheck),
-                    on_error="skip" if skip_errors else "raise",
-                    on_progress=on_progress,
-                )
+                report = export(client, file, **options, on_progress=on_progress)
         except BaseException:
             if file.with_name(f"{file.name}.partial").exists():
-                note(f"What was read is in {file}.partial. The same command with --resume goes on from there.")
+                note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
             raise
     for skipped in report.skipped:
         where = f"trace {skipped.trace_id}" + (f", span {skipped.span_id}" if skipped.span_id else "")
-        note(f"Left out: {where}: {skipped.reason}")
-    data = {
-        **attrs.asdict(report),
-        "path": str(report.path),
-        "manifest": str(report.manifest),
-        "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
-    }
+        note(f"Skipped {where}: {skipped.reason}")
+    _print_report(state, report)
+
+
+def _print_report(state: State, report: ExportReport) -> None:
+    outcomes = {outcome.value: count for outcome, count in report.outcomes.items()}
     if state.output:
-        out_object(state.output, data)
+        files = {"path": str(report.path), "manifest": str(report.manifest)}
+        out_object(state.output, {**attrs.asdict(report), **files, "outcomes": outcomes})
     else:
-        counts = ", ".join(f"{count} {outcome.value}" for outcome, count in report.outcomes.items() if count)
-        out(f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces in {escape(str(file))}")
+        counts = ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
+        summary = f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces"
+        out(f"{summary} in {escape(str(report.path))}")

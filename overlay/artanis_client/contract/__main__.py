@@ -15,7 +15,7 @@ import attrs
 
 from .._client import Artanis
 from .._errors import ArtanisError
-from .._exit_codes import API, exit_code_of
+from ..cli._exit_codes import API, exit_code_of
 from ._check import check, require_extra
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from .._errors import printable
-from .._exit_codes import API, NEGATIVE, SUCCESS
+from ..cli._exit_codes import API, NEGATIVE, SUCCESS
 
 Verdict = Literal["ok", "drift", "missing", "not checked"]
 

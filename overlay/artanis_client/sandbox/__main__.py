@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .._exit_codes import SUCCESS, USAGE
+from ..cli._exit_codes import SUCCESS, USAGE
 
 if TYPE_CHECKING:
     from . import Sandbox

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from ._errors import (
-    APIConnectionError,
-    APIResponseValidationError,
-    APIStatusError,
-    ArtanisError,
-    AuthenticationError,
-    CredentialsError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from .. import _errors
 
 SUCCESS = 0
 """The command did what it was asked to do."""
@@ -38,13 +29,13 @@ def exit_code_of(error: BaseException) -> int | None:
     match error:
         case KeyboardInterrupt():
             return INTERRUPTED
-        case CredentialsError() | AuthenticationError() | PermissionDeniedError():
+        case _errors.CredentialsError() | _errors.AuthenticationError() | _errors.PermissionDeniedError():
             return CREDENTIALS
-        case NotFoundError():
+        case _errors.NotFoundError():
             return NOT_FOUND
-        case APIConnectionError() | APIResponseValidationError() | APIStatusError():
+        case _errors.APIConnectionError() | _errors.APIResponseValidationError() | _errors.APIStatusError():
             return API
-        case ArtanisError() | ValueError() | OSError() | ImportError():
+        case _errors.ArtanisError() | ValueError() | OSError() | ImportError():
             return USAGE
         case _:
             return None
