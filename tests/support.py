@@ -25,6 +25,8 @@ from artanis_client.sandbox import Sandbox
 KEY = "test-key-of-no-value"
 LIMIT = 60.0
 """Seconds that only a hang takes: no test depends on how fast the machine is."""
+IS_SLOW = bool(os.environ.get("ARTANIS_SLOW"))
+"""Whether `make slow` runs the tests that take minutes."""
 
 
 PROMPT = {

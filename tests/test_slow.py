@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,9 +12,9 @@ import pytest
 
 from artanis_client import Artanis, export
 from artanis_client.sandbox import Sandbox
-from support import Both, unmeasured
+from support import IS_SLOW, Both, unmeasured
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ARTANIS_SLOW"), reason="takes minutes: make slow")
+pytestmark = pytest.mark.skipif(not IS_SLOW, reason="takes minutes: make slow")
 
 PROGRAM = """
 import resource, sys
