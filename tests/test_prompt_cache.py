@@ -14,7 +14,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -43,7 +42,7 @@ from artanis_client import (
     models,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
+from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, unmeasured, until, wait_until
 
 DOWN = Answer(503, {"error": "down"})
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -102,10 +101,7 @@ class Cache:
 
     def settle(self) -> None:
         """Wait for what runs in the background."""
-        deadline = time.monotonic() + 30
-        while self.real._flights:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: not self.real._flights)
 
     def refreshed(self, step: str = "classify") -> str:
         """The text after the refresh that asking for it starts."""
@@ -131,13 +127,6 @@ Make = Callable[..., Cache]
 def make(request: pytest.FixtureRequest, server: Server) -> Make:
     """What makes a cache of each kind, which reads from the server unless credentials say otherwise."""
     return lambda credentials=None, **options: Cache(request.param, credentials or server.credentials, **options)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def warnings(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
@@ -225,9 +214,11 @@ class CountedEvent(threading.Event):
     """Counts who waits for it."""
 
     waiting = 0
+    lock = threading.Lock()
 
     def wait(self, timeout: float | None = None) -> bool:
-        type(self).waiting += 1
+        with self.lock:
+            type(self).waiting += 1
         return super().wait(timeout)
 
 
@@ -245,7 +236,7 @@ def test_threads_on_a_cold_cache(server: Server, count_waiting: type[CountedEven
     server.answers = [Answer(status, answer(classify="a").body, hold=arrives)]
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
         gets = [pool.submit(cache.text) for _ in range(32)]
-        wait_for(lambda: count_waiting.waiting == 31)
+        wait_until(lambda: count_waiting.waiting == 31)
         arrives.set()
         outcomes = {type(get.exception()) if get.exception() else get.result() for get in gets}
     assert outcomes == {"a" if status == 200 else InternalServerError}
@@ -290,14 +281,14 @@ def test_threads_on_an_expired_cache(server: Server, clock: Clock) -> None:
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
         cache.get()
         clock.now += 60
-        barrier = threading.Barrier(32)
+        barrier = threading.Barrier(32, timeout=LIMIT)
 
         def get() -> set[str]:
             barrier.wait()
             return {cache.text() for _ in range(100)}
 
         assert [run.result() for run in [pool.submit(get) for _ in range(32)]] == [{"old"}] * 32
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         server.stopping.set()
         cache.settle()
         assert {run.result() for run in [pool.submit(cache.text) for _ in range(32)]} == {"new"}
@@ -325,8 +316,7 @@ def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
                     clock.now += 60
                 elif now == "old":
                     arrives.set()
-                    while cache._flights:
-                        await anyio.sleep(0.001)
+                    await until(lambda: not cache._flights)
 
     for nth, backend in enumerate(("asyncio", "trio"), 1):
         anyio.run(main, backend=backend)
@@ -341,13 +331,13 @@ def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) 
     def interrupt(_: object) -> None:
         if not interrupted.is_set():
             interrupted.set()
-            wait_for(lambda: count_waiting.waiting == 1)
+            wait_until(lambda: count_waiting.waiting == 1)
             raise KeyboardInterrupt
 
     client = Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [interrupt]}})
     with client, PromptCache(client) as cache, ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get, "classify")
-        interrupted.wait()
+        assert interrupted.wait(LIMIT)
         second = pool.submit(cache.get, "classify")
         assert isinstance(first.exception(), KeyboardInterrupt)
         assert second.result().content == "a"
@@ -470,7 +460,7 @@ def test_waiting_for_a_refresh(server: Server, clock: Clock, count_waiting: type
         clock.now += 60
         known = count_waiting.waiting
         waiting = pool.submit(cache.text)
-        wait_for(lambda: count_waiting.waiting > known)
+        wait_until(lambda: count_waiting.waiting > known)
         arrives.set()
         assert waiting.result() == "b"
     assert len(server.requests) == 2
@@ -880,6 +870,7 @@ def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, capl
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
+@pytest.mark.once
 def test_killed_while_writing(server: Server, tmp_path: Path) -> None:
     """A process that is killed in the middle of writing a snapshot leaves the whole old one."""
     code = """
@@ -888,7 +879,7 @@ from artanis_client import Artanis, PromptCache
 
 def hang(_):
     print("written, not yet replaced", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 PromptCache(Artanis(), snapshot=sys.argv[1]).get("classify")
 os.fsync = hang
@@ -920,14 +911,14 @@ def test_after_fork(server: Server, clock: Clock) -> None:
         cache.get()
         clock.now += 60
         cache.get()
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         with cache.real._lock:
             child = os.fork()
         if child == 0:  # pragma: no cover - measured in the parent alone
-            signal.alarm(20)
+            signal.alarm(2 * int(LIMIT))
             status = 1
             try:
-                cache.real._lock.acquire(timeout=10) and cache.real._lock.release()
+                cache.real._lock.acquire(timeout=LIMIT) and cache.real._lock.release()
                 status = 0 if (cache.text(), cache.refreshed()) == ("a", "c") else 2
             finally:
                 os._exit(status)
@@ -941,7 +932,7 @@ def test_after_fork(server: Server, clock: Clock) -> None:
 EXITS = {
     "sync": """
 from artanis_client import Artanis, PromptCache
-cache = PromptCache(Artanis(), ttl=0.001)
+cache = PromptCache(Artanis(timeout=None), ttl=0.001)
 cache.get("classify"); time.sleep(0.01); cache.get("classify")
 wait()
 """,
@@ -949,7 +940,7 @@ wait()
 import anyio
 from artanis_client import AsyncArtanis, AsyncPromptCache
 async def main():
-    cache = AsyncPromptCache(AsyncArtanis(), ttl=0.001)
+    cache = AsyncPromptCache(AsyncArtanis(timeout=None), ttl=0.001)
     await cache.get("classify"); await anyio.sleep(0.01); await cache.get("classify")
     await anyio.to_thread.run_sync(wait)
 anyio.run(main, backend=sys.argv[1])
@@ -975,9 +966,9 @@ def wait():
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         (tmp_path / "go").touch()
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=LIMIT)
     finally:
         process.kill()
     assert (process.returncode, output) == (0, b"")
@@ -996,14 +987,12 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
         async def get() -> str:
             known = len(server.requests)
             text = (await cache.get("classify")).content
-            while cache._flights and len(server.requests) == known:
-                await anyio.sleep(0.001)
+            await until(lambda: not cache._flights or len(server.requests) > known)
             return text
 
         async def refreshed() -> str:
             await cache.get("classify")
-            while cache._flights:
-                await anyio.sleep(0.001)
+            await until(lambda: not cache._flights)
             return (await cache.get("classify")).content
 
         assert anyio.run(get) == "a"
@@ -1013,9 +1002,10 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
         paused = asyncio.new_event_loop()
         assert paused.run_until_complete(get()) == "a"
         assert anyio.run(refreshed, backend="trio") == "b"
-        for task in asyncio.all_tasks(paused):
+        unfinished = asyncio.all_tasks(paused)
+        for task in unfinished:
             task.cancel()
-        paused.run_until_complete(asyncio.sleep(0.01))
+        assert not paused.run_until_complete(asyncio.wait(unfinished, timeout=LIMIT))[1]
         paused.close()
 
     use()
@@ -1028,7 +1018,7 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
 def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
     """Event loops of several threads load once each at the start, and then share what one of them fetches."""
     server.answers = [answer(classify="a")]
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(4, timeout=LIMIT)
 
     def use() -> None:
         cache = AsyncPromptCache(AsyncArtanis(**server.credentials))
@@ -1037,8 +1027,7 @@ def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
             for nth in range(20):
                 await anyio.to_thread.run_sync(barrier.wait)
                 assert (await cache.get("classify")).content == "a"
-                while cache._flights:
-                    await anyio.sleep(0.001)
+                await until(lambda: not cache._flights)
                 if await anyio.to_thread.run_sync(barrier.wait) == 0:
                     assert len(server.requests) <= 4 + nth
                     clock.now += 60
@@ -1059,8 +1048,9 @@ def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
     async def main() -> None:
         async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
             waiting = asyncio.create_task(cache.get("classify"))
-            while not cache._flights:
-                await asyncio.sleep(0)
+            with anyio.fail_after(LIMIT):
+                while not cache._flights:
+                    await asyncio.sleep(0)  # not longer: the task must not start before it is cancelled
             [flight] = cache._flights.values()
             flight.task.cancel()
             assert (await waiting).content == "a"
@@ -1077,7 +1067,7 @@ def test_closing(make: Make, server: Server, clock: Clock) -> None:
         cache.get()
         clock.now += 60
         cache.get()
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         cache.close()
         cache.close()
         arrives.set()
