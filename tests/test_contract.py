@@ -13,7 +13,7 @@ import pytest
 from artanis_client import contract
 from artanis_client.contract.__main__ import main
 from artanis_client.sandbox import Sandbox
-from support import KEY, PROMPT, Answer, Request, Server, span, trace, unmeasured
+from support import KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace, unmeasured
 
 TRACE_ID = trace()["id"]
 
@@ -77,7 +77,7 @@ def test_the_clean_sandbox_is_in_step() -> None:
 @pytest.mark.parametrize("kind", NAMED)
 def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
     """What the sandbox does differently is reported, and nothing else is."""
-    with Sandbox(drift=[kind]) as sandbox:
+    with Sandbox(traces=8, drift=[kind]) as sandbox:
         report = contract.check(**sandbox.credentials)
     assert sorted(findings(report)) == sorted(NAMED[kind])
     assert report.in_step is (kind in ("knowledge-docs-renamed", "no-knowledge-docs"))
@@ -94,16 +94,16 @@ def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
 
 def test_ids_are_found_under_another_key() -> None:
     """A renamed list does not keep its details from being checked."""
-    with Sandbox(drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
+    with Sandbox(traces=8, drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
         report = contract.check(**sandbox.credentials)
     assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
 
 
 def test_what_is_provisional_is_settled() -> None:
     """It is said whether the knowledge docs exist and what they return, and neither answer makes the check fail."""
-    with Sandbox() as sandbox:
+    with Sandbox(traces=8) as sandbox:
         there = contract.check(**sandbox.credentials)
-    with Sandbox(drift=["no-knowledge-docs"]) as sandbox:
+    with Sandbox(traces=8, drift=["no-knowledge-docs"]) as sandbox:
         gone = contract.check(**sandbox.credentials)
     [docs] = [each for each in there.operations if each.operation_id == "listKnowledgeDocs"]
     assert docs.provisional
@@ -283,6 +283,7 @@ def test_one_operation_that_refuses_is_drift(server: Server, command: Callable[.
     assert command() == 1
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_unreachable_is_5(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     """Without an answer nothing is said about the contract."""
     assert command("--base-url", "http://127.0.0.1:9") == 5
@@ -400,17 +401,17 @@ def test_only_reads(server: Server) -> None:
 
 def test_as_a_program() -> None:
     """`python -m artanis_client.contract` prints the report and exits with its status."""
-    with Sandbox(drift=["null"]) as sandbox:
+    with Sandbox(traces=8, drift=["null"]) as sandbox:
         environment = {**unmeasured(), **sandbox.environment}
         program = [sys.executable, "-m", "artanis_client.contract"]
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (1, "")
     assert "null $.status" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough() -> None:
     """`| head -1` does not turn the verdict into a traceback."""
-    with Sandbox() as sandbox:
+    with Sandbox(traces=8) as sandbox:
         environment = {**unmeasured(), **sandbox.environment}
         program = [sys.executable, "-m", "artanis_client.contract"]
         process = subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -419,7 +420,7 @@ def test_a_reader_that_has_seen_enough() -> None:
         process.stdout.close()
         with process.stderr as errors:
             assert errors.read() == ""
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT) == 0
 
 
 def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

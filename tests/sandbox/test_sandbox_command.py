@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import DRIFTS
+from artanis_client.sandbox.__main__ import main
+from support import LIMIT
 
 COMMAND = ("-m", "artanis_client.sandbox")
 
@@ -39,10 +41,11 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
             params={"projectSlug": exported["ARTANIS_PROJECT_SLUG"]},
             headers={"x-api-key": exported["ARTANIS_API_KEY"], "x-org-slug": exported["ARTANIS_ORG_SLUG"]},
             trust_env=False,
+            timeout=LIMIT,
         )
         assert [type(trace["createdAt"]) for trace in response.json()["items"]] == [int] * 3
         process.send_signal(number)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert output == ""
     assert errors.count("\n") == 1
@@ -57,16 +60,25 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
         (("--drift", "nonsense", "--drift", "null"), "error: no such drift: nonsense; there are undocumented-field, "),
     ],
 )
-def test_bad_arguments(arguments: tuple[str, str], message: str, run_python: Callable[..., Any]) -> None:
+def test_bad_arguments(
+    arguments: tuple[str, str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A bad argument is refused as argparse does it, with the bounds."""
-    result = run_python(*COMMAND, *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
+    monkeypatch.setattr(sys, "argv", ["sandbox", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of this process stay
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_help(run_python: Callable[..., Any]) -> None:
+def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The help lists every drift, and what it does."""
-    output = run_python(*COMMAND, "--help").stdout
+    monkeypatch.setattr(sys, "argv", ["sandbox", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    output = capsys.readouterr().out
     for name, description in DRIFTS.items():
         assert re.search(rf"^  {name} +{re.escape(description)}$", output, re.MULTILINE)
 
@@ -92,7 +104,8 @@ def test_user(artanis_sandbox, earlier):
     assert artanis_sandbox.request_count == earlier
     headers = {"x-api-key": artanis_sandbox.api_key, "x-org-slug": artanis_sandbox.org_slug}
     params = {"projectSlug": artanis_sandbox.project_slug}
-    response = httpx.get(f"{artanis_sandbox.base_url}/api/traces", params=params, headers=headers, trust_env=False)
+    url = f"{artanis_sandbox.base_url}/api/traces"
+    response = httpx.get(url, params=params, headers=headers, trust_env=False, timeout=60)
     assert len(response.json()["traces"]) == 60
 """
     )
