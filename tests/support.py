@@ -260,8 +260,8 @@ class Both:
         self.is_async = kind != "sync"
 
     def run(self, action: Callable[[Any], Any], **options: Any) -> Any:
-        """What `action(client)` returns, awaited where it has to be."""
-        options = {**self.server.credentials, **options}
+        """What `action(client)` returns, awaited where it has to be. No timeout ends it on a busy machine."""
+        options = {"timeout": LIMIT, **self.server.credentials, **options}
         if not self.is_async:
             with Artanis(**options) as client:
                 return action(client)

@@ -211,14 +211,19 @@ def test_nothing_loaded_yet(make: Make) -> None:
 
 
 class CountedEvent(threading.Event):
-    """Counts who waits for it."""
+    """Counts the threads that wait for it. Each waits several times, so that Ctrl-C can end the wait."""
 
     waiting = 0
     lock = threading.Lock()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
     def wait(self, timeout: float | None = None) -> bool:
         with self.lock:
-            type(self).waiting += 1
+            type(self).waiting += threading.get_ident() not in self.threads
+            self.threads.add(threading.get_ident())
         return super().wait(timeout)
 
 

@@ -25,7 +25,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 import anyio
@@ -40,7 +40,7 @@ from artanis_api.models import TraceDetail
 from . import _clock
 from ._call import acall, call
 from ._errors import APIResponseValidationError, ArtanisError, NotFoundError
-from ._http import AsyncHttp, Http, Request, Response, whole
+from ._http import SIGNAL_CHECK, AsyncHttp, Http, Request, Response, whole
 
 AHEAD = 2  # traces in the window for each request in flight, so that one slow answer does not hold up the others
 FAST_FROM = 200  # traces, from which the 150 ms that aiohttp takes to load are worth it
@@ -155,7 +155,8 @@ def details(
             if not order.window:
                 return
             while not order.window[0].is_done:
-                crew.finished.get()
+                with contextlib.suppress(Empty):
+                    crew.finished.get(timeout=SIGNAL_CHECK)
             detail = order.take()
             if detail is not None:
                 yield detail

@@ -42,7 +42,7 @@ from ._errors import (
     printable,
 )
 from ._files import replace
-from ._http import _here
+from ._http import SIGNAL_CHECK, _here
 
 MAX_BACKOFF = 60.0  # seconds between two attempts, at most
 MAX_RETRY_AFTER = 600.0  # seconds, at most, that a server can make it wait instead
@@ -413,7 +413,8 @@ class PromptCache(_Cache[Artanis]):
                 self._start(start)
             if wait is None:
                 return self._pick(self._entry, step_id)
-            wait.done.wait()
+            while not wait.done.wait(SIGNAL_CHECK):  # which lets Ctrl-C through
+                pass
             if (prompt := self._outcome(wait, step_id)) is not None:
                 return prompt
 

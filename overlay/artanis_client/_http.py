@@ -20,12 +20,12 @@ import math
 import os
 import re
 import sys
-import threading
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from queue import SimpleQueue
+from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import unquote
 
@@ -64,6 +64,12 @@ MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
 MAX_RETRY_AFTER = 60.0  # seconds; the error of a server that asks for more is raised at once
 MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
 USER_AGENT = f"artanis-client/{__version__} python/{sys.version.split()[0]} httpx/{httpx.__version__}"
+SIGNAL_CHECK = 1.0  # seconds
+"""How long a thread waits before it lets the interpreter handle signals, and then waits again.
+
+Without a timeout, a wait misses a Ctrl-C that arrives just before the thread blocks: Python's handler only sets a flag,
+which the interpreter does not check until the wait is over.
+"""
 
 _CLOSED = "This client is closed: make a new one, or keep it open for as long as it is used."
 _CODINGS = ("gzip", "deflate")
@@ -131,9 +137,21 @@ class _Slots:
         self._queue: SimpleQueue[None] = SimpleQueue()
         for _ in range(number):
             self._queue.put(None)
+        self._get = functools.partial(self._queue.get, timeout=SIGNAL_CHECK)
 
     def __enter__(self) -> None:
-        self._queue.get()
+        taken: list[None] = []
+        try:
+            while not taken:
+                try:
+                    # A single call in C takes the slot and records it, so no interrupt comes in between.
+                    taken.extend(islice(iter(self._get, self), 1))
+                except Empty:
+                    continue
+        except BaseException:
+            if taken:
+                self._queue.put(None)
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         self._queue.put(None)
@@ -332,7 +350,7 @@ class Http(_Shared, httpx.Client):
         self._place(os.getpid())
 
     def _locks(self) -> tuple[Any, Any]:
-        return _Slots(self.max_connections), threading.Lock()
+        return _Slots(self.max_connections), _Slots(1)
 
     def _sleep(self, seconds: float) -> None:
         _clock.sleep(seconds)
