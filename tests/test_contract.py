@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from artanis_client import contract
 from artanis_client.contract.__main__ import main
@@ -16,6 +18,15 @@ from artanis_client.sandbox import Sandbox
 from support import KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace, unmeasured
 
 TRACE_ID = trace()["id"]
+
+parse_once = functools.cache(yaml.safe_load)
+
+
+@pytest.fixture(autouse=True)
+def one_parsed_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every check parses openapi.yaml, which takes most of a test's time; here they share the result."""
+    monkeypatch.setattr(yaml, "safe_load", parse_once)
+
 
 # By the kind of drift in the sandbox: operation, kind, status, path, and what was seen.
 NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
