@@ -83,9 +83,9 @@ def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = l
     return ids(count)
 
 
-def wait_until(true: Callable[[], object]) -> None:
+def wait_until(true: Callable[[], object], limit: float = LIMIT) -> None:
     """Wait for a state that no event announces."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + limit
     while not true():
         assert time.monotonic() < end, "It did not happen."
         time.sleep(0.005)
