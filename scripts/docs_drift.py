@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = named_pages(options.spec)
         is_compared = not options.accept
         recorded = load(options.fingerprints) if is_compared and options.fingerprints.exists() else {}
-        pages = read(named, options.timeout)
+        pages = asyncio.run(read(named, options.timeout))
         if is_compared and not options.fingerprints.exists():
             why = "nothing is recorded yet. `make docs-drift-accept` does it, with network."
             raise Stop(2, f"{options.fingerprints}: {why}")
@@ -118,36 +118,46 @@ def site_of(url: str) -> str:
     return f"{httpx.URL(url).scheme}://{httpx.URL(url).netloc.decode()}"
 
 
-def read(named: set[str], timeout: float) -> dict[str, Page]:
+async def read(named: set[str], timeout: float) -> dict[str, Page]:
     """Return every page that the contract names or an index lists, as the site has it now, in order."""
     listed = set[str]()
-    for site in sorted({site_of(page) for page in named}):
-        index = asyncio.run(fetch(f"{site}/llms.txt", timeout))
-        if index is None:
-            print(f"{site}/llms.txt is gone (404 or 410), so it lists nothing.", file=sys.stderr)
-            continue
-        paths = re.findall(rf"\]\(<?(?:{re.escape(site)})?(/[^\s()<>?#]*)", index)
-        if not paths:
-            raise Stop(5, f"{site}/llms.txt: the answer links to no page of this site, so it is no index.")
-        pages = {site + path.rstrip("/").removesuffix(".md") for path in paths}
-        listed |= {page for page in pages if page in named or page.startswith(f"{site}/rest-api/")}
     found: dict[str, Page] = {}
-    for page in sorted(named | listed):
-        text = asyncio.run(fetch(f"{page}.md", timeout))
-        sha256, sections = fingerprint(text) if text else ("", {})
-        named_by = ["contract"] * (page in named) + ["index"] * (page in listed)
-        found[page] = {"named_by": named_by, "sha256": sha256, "sections": sections}
+    async with new_client() as client:
+        for site in sorted({site_of(page) for page in named}):
+            index = await fetch(client, f"{site}/llms.txt", timeout)
+            if index is None:
+                print(f"{site}/llms.txt is gone (404 or 410), so it lists nothing.", file=sys.stderr)
+                continue
+            paths = re.findall(rf"\]\(<?(?:{re.escape(site)})?(/[^\s()<>?#]*)", index)
+            if not paths:
+                raise Stop(5, f"{site}/llms.txt: the answer links to no page of this site, so it is no index.")
+            pages = {site + path.rstrip("/").removesuffix(".md") for path in paths}
+            listed |= {page for page in pages if page in named or page.startswith(f"{site}/rest-api/")}
+        for page in sorted(named | listed):
+            text = await fetch(client, f"{page}.md", timeout)
+            sha256, sections = fingerprint(text) if text else ("", {})
+            named_by = ["contract"] * (page in named) + ["index"] * (page in listed)
+            found[page] = {"named_by": named_by, "sha256": sha256, "sections": sections}
     return found
 
 
-async def fetch(url: str, timeout: float) -> str | None:
-    """Return the text at `url`, or None if the site says that there is none; stop for anything else."""
-    target = url
+def new_client() -> httpx.AsyncClient:
+    """Return a client that sends no credentials and no cookies."""
     # An Auth that adds nothing goes before user info in a URL, or a netrc file.
     auth, cookies = httpx.Auth(), CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    # One connection per page, so that no request meets a connection that the site has just closed.
+    limits = httpx.Limits(max_keepalive_connections=0)
     try:
-        client = httpx.AsyncClient(auth=auth, cookies=cookies, timeout=None)  # noqa: S113 - one for all of it follows
-        async with asyncio.timeout(timeout), client:
+        return httpx.AsyncClient(auth=auth, cookies=cookies, limits=limits, timeout=None)  # noqa: S113 - fetch() has one
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        raise Stop(5, f"The environment's proxy or certificates cannot be used: {error}") from error
+
+
+async def fetch(client: httpx.AsyncClient, url: str, timeout: float) -> str | None:
+    """Return the text at `url`, or None if the site says that there is none; stop for anything else."""
+    target = url
+    try:
+        async with asyncio.timeout(timeout):
             for _ in range(5):
                 async with client.stream("GET", target) as response:
                     if response.next_request is None:
@@ -159,8 +169,7 @@ async def fetch(url: str, timeout: float) -> str | None:
                 target = following
     except TimeoutError as error:
         raise Stop(5, f"{target}: no whole answer within {timeout:g} s.") from error
-    # From OSError on: what the proxy and the certificates of the environment can be wrong with.
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError, ExceptionGroup) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
         raise Stop(5, f"{target} cannot be read: {str(error) or type(error).__name__}") from error
     raise Stop(5, f"{url} redirects again and again.")
 

@@ -5,6 +5,8 @@ python scripts/generate.py --check    # make check-generated
 """
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -70,17 +72,36 @@ def check(root: Path) -> int:
 
 
 def generate(spec: Path, config: Path, output: Path) -> None:
-    """Write the package to `output`; raise GenerationError, with the generator's own words, if it fails or warns."""
+    """Write the package to `output`; raise GenerationError, with the generator's own words, if it fails or warns.
+
+    Not thread-safe: it captures what the generator prints by replacing `sys.stdout` and `sys.stderr`.
+    """
     # The post hooks call `ruff` and `python` by name: this interpreter's come first, wherever the user's PATH leads.
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     require_pinned_tools(path)
-    command = [sys.executable, "-I", "-m", "openapi_python_client", "generate", "--meta", "none", "--overwrite"]
-    command += ["--fail-on-warning", "--path", str(spec), "--config", str(config), "--output-path", str(output)]
-    result = subprocess.run(
-        command, env={**os.environ, "PATH": path}, capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
-    if result.returncode != 0:
-        raise GenerationError(result.stderr.strip())
+    # Imported only now: the check says what to do if they are missing.
+    import openapi_python_client
+    import typer
+    from openapi_python_client.cli import handle_errors
+    from openapi_python_client.config import Config, ConfigFile, MetaType
+
+    said = io.StringIO()
+    try:
+        file = ConfigFile.load_from_path(config)
+        settings = Config.from_sources(file, MetaType.NONE, spec, "utf-8", overwrite=True, output_path=output)
+        hooks, settings.post_hooks = settings.post_hooks, []  # they run below, with this PATH
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            handle_errors(openapi_python_client.generate(config=settings), fail_on_warning=True)
+    except typer.Exit:
+        raise GenerationError(said.getvalue().strip()) from None
+    except Exception as error:  # an unusual document can make the generator crash in many ways
+        raise GenerationError(f"openapi-python-client crashed: {error!r}") from error
+    for hook in hooks:
+        done = subprocess.run(  # noqa: S602 - the hooks are ours, and the generator would run them like this
+            hook, shell=True, cwd=output, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise GenerationError(f"`{hook}` failed: {(done.stderr or done.stdout).strip()}")
 
 
 def require_pinned_tools(path: str) -> None:

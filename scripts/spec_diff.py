@@ -21,7 +21,6 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -382,9 +381,8 @@ def report(root: Path, ref: str, scratch: Path) -> tuple[str, bool, bool]:
         return f"openapi.yaml, compared with {name}: nothing changed.", False, True
     folders = [scratch / "old", scratch / "new"]
     try:
-        with ThreadPoolExecutor() as pool:
-            outputs = [folder / PACKAGE.name for folder in folders]
-            list(pool.map(generate, specs, [root / "generator-config.yaml"] * 2, outputs))
+        for spec, folder in zip(specs, folders, strict=True):
+            generate(spec, root / "generator-config.yaml", folder / PACKAGE.name)
     except GenerationError as error:
         raise NothingToCompareError(f"no code can be generated (`make validate` says more): {shorten(error)}") from None
     found, weight = compare(Side(documents[0]), Side(documents[1]), folders)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.lowlevel import checkpoint
 
+from artanis_client import _clock
 from support import Both, Server
 
 
@@ -26,6 +29,22 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each retry sleeps: nothing waits, but the clock goes on as if it had."""
+    slept: list[float] = []
+    start = time.monotonic()
+
+    async def async_sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await checkpoint()
+
+    monkeypatch.setattr(_clock, "monotonic", lambda: start + sum(slept))
+    monkeypatch.setattr(_clock, "sleep", slept.append)
+    monkeypatch.setattr(_clock, "async_sleep", async_sleep)
+    return slept
 
 
 @pytest.fixture(params=Both.kinds)

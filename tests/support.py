@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
+import selectors
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +23,10 @@ from artanis_client import Artanis, AsyncArtanis
 from artanis_client.sandbox import Sandbox
 
 KEY = "test-key-of-no-value"
+LIMIT = 60.0
+"""Seconds that only a hang takes: no test depends on how fast the machine is."""
+IS_SLOW = bool(os.environ.get("ARTANIS_SLOW"))
+"""Whether `make slow` runs the tests that take minutes."""
 
 
 PROMPT = {
@@ -76,6 +83,21 @@ def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = l
     return ids(count)
 
 
+def wait_until(true: Callable[[], object], limit: float = LIMIT) -> None:
+    """Wait for a state that no event announces."""
+    end = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < end, "It did not happen."
+        time.sleep(0.005)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Like `wait_until`, for tasks."""
+    with anyio.fail_after(LIMIT):
+        while not true():
+            await anyio.sleep(0.005)
+
+
 def unmeasured() -> dict[str, str]:
     """The environment for a process whose coverage is of no interest, or in the way."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
@@ -128,7 +150,8 @@ class Server:
         self.requests: list[Request] = []
         self.answers: list[Answer | Callable[[Request], Answer]] = []
         self.in_flight = self.most_in_flight = 0
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
+        """Notified when a request arrives, and again when it is about to be answered."""
         self.stopping = threading.Event()
         server = self
 
@@ -153,7 +176,18 @@ class Server:
 
         self.http = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self._stop, self._stopped = socket.socketpair()
+        self._selector = selectors.DefaultSelector()  # made here, because some tests count open files
+        self._selector.register(self.http, selectors.EVENT_READ)
+        self._selector.register(self._stopped, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        # socketserver's own loop looks a hundred times a second whether it is to end, or else ends late.
+        while all(key.fileobj is self.http for key, _ in self._selector.select()):
+            with contextlib.suppress(OSError):  # a failed TLS handshake, or a listener that the test has closed
+                self.http.process_request(*self.http.get_request())
 
     def answer(self, status: int = 200, body: Any = b"", headers: dict[str, str] | None = None, **more: Any) -> None:
         self.answers.append(Answer(status, body, headers or {}, **more))
@@ -163,20 +197,22 @@ class Server:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         connection = handler.client_address[1]
         request = Request(handler.command, handler.path, headers, handler.rfile.read(length), connection)
-        with self.lock:
+        with self.changed:
             self.requests.append(request)
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self.changed.notify_all()
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         try:
             if not isinstance(answer, Answer):
                 answer = answer(request)
             if answer.hold is not None:
-                while not (answer.hold.wait(0.01) or self.stopping.is_set()):
+                while not (answer.hold.wait(0.05) or self.stopping.is_set()):
                     pass
         finally:
-            with self.lock:
+            with self.changed:
                 self.in_flight -= 1
+                self.changed.notify_all()
         if answer.reset:
             handler.connection.shutdown(socket.SHUT_RDWR)
             handler.close_connection = True
@@ -191,14 +227,26 @@ class Server:
             handler.end_headers()
             handler.wfile.write(body)
 
+    def wait_for(self, true: Callable[[], object]) -> None:
+        """Wait for a state that changes only when a request arrives or is about to be answered."""
+        with self.changed:
+            assert self.changed.wait_for(true, LIMIT), f"It did not happen. {len(self.requests)} requests arrived."
+
+    def wait_for_requests(self, count: int) -> None:
+        """Wait until so many requests have arrived in all."""
+        self.wait_for(lambda: len(self.requests) >= count)
+
     @property
     def credentials(self) -> dict[str, Any]:
         return {"api_key": KEY, "org_slug": "my-org", "base_url": self.url, "project_slug": "my-project"}
 
     def close(self) -> None:
         self.stopping.set()
-        self.http.shutdown()
-        self.http.server_close()
+        with contextlib.suppress(OSError):  # closed before
+            self._stop.send(b"x")
+        self._thread.join(LIMIT)
+        for opened in (self.http.socket, self._selector, self._stop, self._stopped):
+            opened.close()
 
 
 class Both:
@@ -212,8 +260,8 @@ class Both:
         self.is_async = kind != "sync"
 
     def run(self, action: Callable[[Any], Any], **options: Any) -> Any:
-        """What `action(client)` returns, awaited where it has to be."""
-        options = {**self.server.credentials, **options}
+        """What `action(client)` returns, awaited where it has to be. No timeout ends it on a busy machine."""
+        options = {"timeout": LIMIT, **self.server.credentials, **options}
         if not self.is_async:
             with Artanis(**options) as client:
                 return action(client)

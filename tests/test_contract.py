@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -10,14 +11,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from artanis_client import Artanis, contract
 from artanis_client.contract.__main__ import main
 from artanis_client.contract._contract import operations_of
 from artanis_client.sandbox import Sandbox
-from support import KEY, PROMPT, Answer, Request, Server, span, trace, unmeasured
+from support import KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace, unmeasured
 
 TRACE_ID = trace()["id"]
+
+parse_once = functools.cache(yaml.safe_load)
+
+
+@pytest.fixture(autouse=True)
+def one_parsed_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every check parses openapi.yaml, which takes most of a test's time; here they share the result."""
+    monkeypatch.setattr(yaml, "safe_load", parse_once)
+
 
 # By the kind of drift in the sandbox: operation, kind, status, path, and what was seen.
 NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
@@ -85,7 +96,7 @@ def test_the_clean_sandbox_is_in_step() -> None:
 @pytest.mark.parametrize("kind", NAMED)
 def test_each_kind_of_drift_is_found_and_named(kind: str) -> None:
     """The check reports what the sandbox does differently, and nothing else."""
-    with Sandbox(drift=[kind]) as sandbox:
+    with Sandbox(traces=8, drift=[kind]) as sandbox:
         report = check(sandbox.credentials)
     assert sorted(findings(report)) == sorted(NAMED[kind])
     assert report.in_step is (kind in ("knowledge-docs-renamed", "no-knowledge-docs"))
@@ -102,16 +113,16 @@ def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
 
 def test_ids_are_found_under_another_key() -> None:
     """Details are checked even if the key around their list is renamed."""
-    with Sandbox(drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
+    with Sandbox(traces=8, drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
         report = check(sandbox.credentials)
     assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
 
 
 def test_what_is_provisional_is_settled() -> None:
     """The report says whether the knowledge docs exist and what they return; neither makes the check fail."""
-    with Sandbox() as sandbox:
+    with Sandbox(traces=8) as sandbox:
         there = check(sandbox.credentials)
-    with Sandbox(drift=["no-knowledge-docs"]) as sandbox:
+    with Sandbox(traces=8, drift=["no-knowledge-docs"]) as sandbox:
         gone = check(sandbox.credentials)
     [docs] = [each for each in there.operations if each.operation_id == "listKnowledgeDocs"]
     assert docs.provisional
@@ -291,6 +302,7 @@ def test_one_operation_that_refuses_is_drift(server: Server, command: Callable[.
     assert command() == 1
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_unreachable_is_5(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     """If nothing answers, the check reports the network, not drift."""
     assert command("--base-url", "http://127.0.0.1:9") == 5
@@ -408,17 +420,17 @@ def test_only_reads(server: Server) -> None:
 
 def test_as_a_program() -> None:
     """`python -m artanis_client.contract` prints the report and exits with its status."""
-    with Sandbox(drift=["null"]) as sandbox:
+    with Sandbox(traces=8, drift=["null"]) as sandbox:
         environment = {**unmeasured(), **sandbox.environment}
         program = [sys.executable, "-m", "artanis_client.contract"]
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (1, "")
     assert "null $.status" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough() -> None:
     """`| head -1` does not change the exit status or cause a traceback."""
-    with Sandbox() as sandbox:
+    with Sandbox(traces=8) as sandbox:
         environment = {**unmeasured(), **sandbox.environment}
         program = [sys.executable, "-m", "artanis_client.contract"]
         process = subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -427,7 +439,7 @@ def test_a_reader_that_has_seen_enough() -> None:
         process.stdout.close()
         with process.stderr as errors:
             assert errors.read() == ""
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT) == 0
 
 
 def test_without_the_extra(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -1,20 +1,23 @@
-"""`examples/demo.py` as a newcomer runs it: in a process of its own, against the sandbox or a server of the test."""
+"""`examples/demo.py` against the sandbox or a server of the test: as a process, and in this one to save its start."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from rich.cells import cell_len
 
 from artanis_client.sandbox import Sandbox
-from support import KEY, PROMPT, Answer, Request, Server, span, trace
+from support import KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace
 
 pytestmark = pytest.mark.tooling
 
@@ -28,21 +31,52 @@ TITLES = [
 ]
 NASTY = "\x1b[31m[red]no[/red]\x1b]0;title\x07 \x9b2J\r\u202e\ud800 :smile: 東京"
 STYLE = re.compile("\x1b\\[[0-9;]*m")
+LIKE_A_TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE")  # variables that make a pipe one
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+@attrs.frozen
+class Done:
+    returncode: int
+    stdout: str
+
+
+def run_process(*arguments: str, **environment: str) -> Done:
+    """Run the demo as a newcomer does."""
+    inherited = {name: value for name, value in os.environ.items() if name not in LIKE_A_TERMINAL}
     done = subprocess.run(
         [sys.executable, str(DEMO), *arguments],
         env={**inherited, "PYTHONUTF8": "1", **environment},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=LIMIT,
     )
     assert done.stderr == ""
-    assert not CONTROL.search(STYLE.sub("", done.stdout) if "FORCE_COLOR" in environment else done.stdout)
-    return done
+    assert not CONTROL.search(done.stdout)
+    return Done(done.returncode, done.stdout)
+
+
+def run(*arguments: str, **environment: str) -> Done:
+    """Run the demo in this process."""
+    stdout, stderr = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in LIKE_A_TERMINAL:
+            patch.delenv(name, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", [str(DEMO), *arguments])
+        patch.setattr(sys, "stdout", stdout)
+        patch.setattr(sys, "stderr", stderr)
+        returncode: Any = 0
+        try:
+            runpy.run_path(str(DEMO), run_name="__main__")
+        except SystemExit as end:
+            returncode = end.code
+    stdout.seek(0)
+    text = stdout.read()
+    assert stderr.getvalue() == ""
+    assert not CONTROL.search(STYLE.sub("", text) if "FORCE_COLOR" in environment else text)
+    return Done(returncode, text)
 
 
 def titles(output: str) -> list[str]:
@@ -95,7 +129,7 @@ def project(server: Server) -> Project:
 @pytest.fixture(scope="module")
 def shown() -> str:
     """What the demo prints without arguments."""
-    done = run()
+    done = run_process()
     assert done.returncode == 0
     return done.stdout
 
@@ -288,6 +322,6 @@ def test_text_of_the_server(project: Project) -> None:
 def test_other_encodings(project: Project) -> None:
     """What the output cannot encode is escaped."""
     project.prompts = [{**PROMPT, "content": "東京"}]
-    done = run("--live", **project.environment, PYTHONIOENCODING="ascii")
+    done = run_process("--live", **project.environment, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert r"\u6771\u4eac" in done.stdout

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from artanis_client import Artanis, EvaluationExample, Outcome, examples, models, outcome, scorecard
 from artanis_client.sandbox import Sandbox
-from support import Server, span, trace
+from support import IS_SLOW, Server, span, trace
 
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 NAN = float("nan")
 NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
@@ -172,6 +172,7 @@ def test_deep_nesting() -> None:
     assert judged(deep(1), deep(True)) is Outcome.CORRECTED
 
 
+@pytest.mark.once
 @thorough
 @given(json_values)
 def test_reflexive(value: Any) -> None:
@@ -181,6 +182,7 @@ def test_reflexive(value: Any) -> None:
     assert judged(value, reordered(value)) is Outcome.ACCEPTED
 
 
+@pytest.mark.once
 @thorough
 @given(small_values, small_values)
 def test_agrees_with_a_slow_comparison(one: Any, other: Any) -> None:
@@ -190,6 +192,7 @@ def test_agrees_with_a_slow_comparison(one: Any, other: Any) -> None:
     assert judged(one, other) is judged(other, one) is expected
 
 
+@pytest.mark.once
 @thorough
 @given(st.data(), json_values, leaf)
 def test_one_change(data: st.DataObject, value: Any, new: Any) -> None:
@@ -303,7 +306,8 @@ moments = st.datetimes(
 ).map(lambda moment: moment.replace(fold=0))  # UTC has no daylight saving time
 
 
-@thorough
+@pytest.mark.once
+@settings(thorough, max_examples=300 if IS_SLOW else 100)  # large ones
 @given(
     st.builds(
         EvaluationExample,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 
 from artanis_api.api.prompts import list_prompts
 from artanis_client import APITimeoutError, Artanis, ArtanisError, AsyncArtanis, AuthenticationError
-from support import KEY, Answer, Both, Request, Server, trace
+from support import KEY, LIMIT, Answer, Both, Request, Server, trace, unmeasured, until, wait_until
 
 
 def prompts(both: Both, **options: Any) -> Any:
@@ -183,9 +185,9 @@ def test_no_more_than_max_connections(server: Server) -> None:
     """Threads beyond the limit wait for a slot, however long that takes."""
     release = threading.Event()
     server.answer(body=trace(spans=[], feedback=[]), hold=release)
-    with Artanis(**server.credentials, max_connections=3, timeout=10) as client, ThreadPoolExecutor(12) as pool:
+    with Artanis(**server.credentials, max_connections=3) as client, ThreadPoolExecutor(12) as pool:
         calls = [pool.submit(client.traces.get, str(number)) for number in range(12)]
-        _wait(lambda: server.in_flight == 3)
+        server.wait_for(lambda: server.in_flight == 3)
         release.set()
         assert len([call.result() for call in calls]) == 12
     assert server.most_in_flight == 3
@@ -203,7 +205,7 @@ def test_no_more_than_max_connections_async(server: Server, backend: str) -> Non
             async with anyio.create_task_group() as doomed:
                 for number in range(12):
                     doomed.start_soon(client.traces.get, str(number))
-                await anyio.to_thread.run_sync(_wait, lambda: server.in_flight == 3)
+                await until(lambda: server.in_flight == 3)
                 doomed.cancel_scope.cancel()
             release.set()
             async with anyio.create_task_group() as group:
@@ -216,12 +218,17 @@ def test_no_more_than_max_connections_async(server: Server, backend: str) -> Non
 
 
 def test_many_gathered_tasks(server: Server) -> None:
-    """Five hundred calls at once neither time out nor open more than max_connections connections."""
+    """Five hundred calls at once neither open more than max_connections connections, nor time out waiting for one."""
     server.answer(body=trace(spans=[], feedback=[]))
+    timeouts: list[dict[str, Any]] = []
+
+    async def hook(request: httpx.Request) -> None:
+        timeouts.append(request.extensions["timeout"])
 
     async def main() -> None:
+        hooks = {"event_hooks": {"request": [hook]}}
         async with (
-            AsyncArtanis(**server.credentials, max_connections=4, timeout=5) as client,
+            AsyncArtanis(**server.credentials, max_connections=4, timeout=50, httpx_args=hooks) as client,
             anyio.create_task_group() as group,
         ):
             for number in range(500):
@@ -229,12 +236,13 @@ def test_many_gathered_tasks(server: Server) -> None:
 
     anyio.run(main)
     assert len({request.connection for request in server.requests}) <= 4
+    assert timeouts == [{"connect": 50, "read": 50, "write": 50, "pool": None}] * 500
 
 
 def test_threads_share_a_client(server: Server) -> None:
     """The first calls of eight threads open no more than eight connections on one client."""
     server.answer(body={"prompts": []})
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=LIMIT)
     with Artanis(**server.credentials) as client, ThreadPoolExecutor(8) as pool:
 
         def first(_: int) -> None:
@@ -274,7 +282,7 @@ def test_event_loops_in_several_threads(server: Server) -> None:
 
     def use() -> None:
         client = AsyncArtanis(**server.credentials)
-        barrier = threading.Barrier(4)
+        barrier = threading.Barrier(4, timeout=LIMIT)
 
         async def main() -> None:
             await client.prompts.list()
@@ -305,7 +313,7 @@ def test_after_fork(server: Server) -> None:
                 client.close()
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)
+        wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
         client.prompts.list()
     first, second, third, fourth = (request.connection for request in server.requests)
     assert first == fourth
@@ -396,7 +404,7 @@ def test_a_given_key_is_not_asked_for_again(both: Both, server: Server) -> None:
 def test_one_thread_asks_for_all(server: Server) -> None:
     """However many threads are refused, the source is asked once, and each request is repeated once."""
     server.answers.append(accepting("key-2"))
-    key, barrier = Rotating(), threading.Barrier(8)
+    key, barrier = Rotating(), threading.Barrier(8, timeout=LIMIT)
     with Artanis(**{**server.credentials, "api_key": key}) as client, ThreadPoolExecutor(8) as pool:
         server.answers[:] = [accepting("key-1", "key-2")]
         client.prompts.list()
@@ -457,15 +465,6 @@ def test_default_tls_is_shared(server: Server) -> None:
         assert context(Artanis(**server.credentials, httpx_args=own)) is not context(first)
 
 
-def _wait(condition: Any, seconds: float = 5.0) -> None:
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.005)):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not happen in time")
-
-
 def test_direct_calls_raise_our_errors(server: Server) -> None:
     """A generated function called directly raises the same errors, and refuses the same ids."""
     from artanis_api.api.prompts import get_prompt
@@ -502,7 +501,7 @@ def test_closing_while_calls_wait(server: Server) -> None:
     client = Artanis(**server.credentials, max_connections=2)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(client.traces.get, "x") for _ in range(8)]
-        _wait(lambda: server.in_flight == 2)
+        server.wait_for(lambda: server.in_flight == 2)
         client.close()
         release.set()
         errors = [call.exception() for call in calls]
@@ -529,7 +528,7 @@ def test_closing_while_tasks_wait(server: Server, backend: str) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(8):
                 group.start_soon(get)
-            await anyio.to_thread.run_sync(_wait, lambda: server.in_flight == 2)
+            await until(lambda: server.in_flight == 2)
             await client.aclose()
             release.set()
 
@@ -546,7 +545,7 @@ def test_trio_in_several_threads(server: Server) -> None:
 
     def use() -> None:
         client = AsyncArtanis(**server.credentials, max_connections=1)
-        barrier = threading.Barrier(3)
+        barrier = threading.Barrier(3, timeout=LIMIT)
 
         async def main() -> None:
             for _ in range(20):
@@ -576,7 +575,7 @@ def test_closing_after_fork(server: Server) -> None:
                 client.close()
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)
+        wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
         client.prompts.list()
     assert len({request.connection for request in server.requests}) == 1
 
@@ -609,20 +608,96 @@ def test_an_exception_that_was_being_handled(server: Server) -> None:
 def test_a_failing_source_is_asked_once_for_all(server: Server) -> None:
     """Threads that wait while the source is asked take its failure, instead of asking it one after another."""
     asked: list[int] = []
-    waiting = threading.Event()
+    all_wait = threading.Event()
 
     def key() -> str:
         asked.append(1)
-        waiting.wait(5)
+        assert all_wait.wait(LIMIT)
         raise LookupError("sealed")
 
     with Artanis(**{**server.credentials, "api_key": key}) as client, ThreadPoolExecutor(6) as pool:
+        connections: Any = client._http.connections
+        local = connections.local()
+        lock = CountingLock(local.key_lock)
+        connections._locals[os.getpid()] = local._replace(key_lock=lock)
         calls = [pool.submit(client.prompts.list) for _ in range(6)]
-        _wait(lambda: len(asked) == 1 and client._http._places[os.getpid()].key_lock.locked())
-        threading.Event().wait(0.05)  # until the others wait, too
-        waiting.set()
+        wait_until(lambda: len(lock.entered) == 6)
+        all_wait.set()
         assert all(isinstance(call.exception(), LookupError) for call in calls)
     assert len(asked) == 1
+
+
+class CountingLock:
+    """Says how many threads have it or wait for it."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.entered: list[None] = []
+
+    def __enter__(self) -> None:
+        self.entered.append(None)
+        self.lock.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.lock.__exit__(*exc_info)
+
+
+INTERRUPTED = """
+import _thread, sys, threading, time, traceback
+import httpx
+from artanis_client import Artanis, PromptCache, _connections
+from artanis_client.prompts import _cache
+
+def hang(*_):
+    arrived.set()
+    threading.Event().wait()
+
+def interrupt(line):
+    while True:
+        stack = traceback.extract_stack(sys._current_frames()[threading.main_thread().ident])
+        if any(line in frame.line for frame in stack):
+            break
+        time.sleep(0.001)
+    _thread.interrupt_main()
+
+for module in (_connections, _cache):
+    module.WAKE_UP = 0.1
+waits = {"loop": "queue.get(", "slot": "self._get", "key": "self._get", "cache": ".wait(WAKE_UP)"}
+for where, line in waits.items():
+    key = hang if where == "key" else "k"
+    arguments = {"transport": httpx.MockTransport(hang)}
+    client = Artanis(api_key=key, org_slug="o", project_slug="p", max_connections=1, httpx_args=arguments)
+    cache = PromptCache(client)
+    others = {"loop": lambda: list(client.traces.iter(trace_ids=["x"])), "cache": lambda: cache.get("x")}
+    read = others.get(where, client.prompts.list)
+    arrived = threading.Event()
+    if where != "loop":  # which has threads to wait for
+        threading.Thread(target=read, daemon=True).start()
+        arrived.wait()
+    threading.Thread(target=interrupt, args=[line], daemon=True).start()
+    try:
+        read()
+    except KeyboardInterrupt:
+        print(where, flush=True)
+
+slots = _connections._Slots(0)
+slots._get = _thread.interrupt_main  # as if the signal came while a slot is taken
+try:
+    with slots:
+        pass
+except KeyboardInterrupt:
+    print("given back", slots._queue.qsize(), flush=True)
+"""
+
+
+def test_an_interrupt_that_wakes_nobody() -> None:
+    """Ctrl-C ends every wait of the main thread, even when the signal arrives just before the thread blocks.
+
+    `interrupt_main` does in any wait what such a signal does: it sets a flag, and the wait goes on.
+    """
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, encoding="utf-8", timeout=LIMIT, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (["loop", "slot", "key", "cache", "given back 1"], "")
 
 
 @pytest.mark.parametrize("call", ["get", "list"])

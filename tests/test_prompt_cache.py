@@ -14,7 +14,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -44,7 +43,7 @@ from artanis_client import (
 from artanis_client.prompts import _cache
 from artanis_client.prompts._snapshot import compute_checksum
 from artanis_client.sandbox import Sandbox
-from support import KEY, PROMPT, Answer, Both, Request, Server, unmeasured
+from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, unmeasured, until, wait_until
 
 DOWN = Answer(503, {"error": "down"})
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -102,11 +101,8 @@ class Cache:
         return self.get(step).content
 
     def settle(self) -> None:
-        """Wait until no refresh is in progress."""
-        deadline = time.monotonic() + 30
-        while self.real._policy.refreshes:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        """Wait for what runs in the background."""
+        wait_until(lambda: not self.real._policy.refreshes)
 
     def refreshed(self, step: str = "classify") -> str:
         """Start a refresh with `get`, wait for it, and return the new text."""
@@ -132,13 +128,6 @@ Make = Callable[..., Cache]
 def make(request: pytest.FixtureRequest, server: Server) -> Make:
     """A function that makes a cache of each kind. It reads from the server unless the credentials name another host."""
     return lambda credentials=None, **options: Cache(request.param, credentials or server.credentials, **options)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def warnings(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
@@ -276,7 +265,7 @@ def test_threads_on_a_cold_cache(server: Server, count_waiting: type[CountedEven
     server.answers = [Answer(status, answer(classify="a").body, hold=arrives)]
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
         gets = [pool.submit(cache.text) for _ in range(32)]
-        wait_for(lambda: count_waiting.waiting == 31)
+        wait_until(lambda: count_waiting.waiting == 31)
         arrives.set()
         outcomes = {type(get.exception()) if get.exception() else get.result() for get in gets}
     assert outcomes == {"a" if status == 200 else InternalServerError}
@@ -321,14 +310,14 @@ def test_threads_on_an_expired_cache(server: Server, clock: Clock) -> None:
     with Cache("sync", server.credentials) as cache, ThreadPoolExecutor(32) as pool:
         cache.get()
         clock.now += 60
-        barrier = threading.Barrier(32)
+        barrier = threading.Barrier(32, timeout=LIMIT)
 
         def get() -> set[str]:
             barrier.wait()
             return {cache.text() for _ in range(100)}
 
         assert [run.result() for run in [pool.submit(get) for _ in range(32)]] == [{"old"}] * 32
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         server.stopping.set()
         cache.settle()
         assert {run.result() for run in [pool.submit(cache.text) for _ in range(32)]} == {"new"}
@@ -356,8 +345,7 @@ def test_tasks_on_an_expired_cache(server: Server, clock: Clock) -> None:
                     clock.now += 60
                 elif now == "old":
                     arrives.set()
-                    while cache._policy.refreshes:
-                        await anyio.sleep(0.001)
+                    await until(lambda: not cache._policy.refreshes)
 
     for nth, backend in enumerate(("asyncio", "trio"), 1):
         anyio.run(main, backend=backend)
@@ -372,13 +360,13 @@ def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) 
     def interrupt(_: object) -> None:
         if not interrupted.is_set():
             interrupted.set()
-            wait_for(lambda: count_waiting.waiting == 1)
+            wait_until(lambda: count_waiting.waiting == 1)
             raise KeyboardInterrupt
 
     client = Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [interrupt]}})
     with client, PromptCache(client) as cache, ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get, "classify")
-        interrupted.wait()
+        assert interrupted.wait(LIMIT)
         second = pool.submit(cache.get, "classify")
         assert isinstance(first.exception(), KeyboardInterrupt)
         assert second.result().content == "a"
@@ -501,7 +489,7 @@ def test_waiting_for_a_refresh(server: Server, clock: Clock, count_waiting: type
         clock.now += 60
         known = count_waiting.waiting
         waiting = pool.submit(cache.text)
-        wait_for(lambda: count_waiting.waiting > known)
+        wait_until(lambda: count_waiting.waiting > known)
         arrives.set()
         assert waiting.result() == "b"
     assert len(server.requests) == 2
@@ -913,6 +901,7 @@ def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, capl
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
+@pytest.mark.once
 def test_killed_while_writing(server: Server, tmp_path: Path) -> None:
     """A process that is killed while it writes a snapshot leaves the old one intact."""
     code = """
@@ -921,7 +910,7 @@ from artanis_client import Artanis, PromptCache
 
 def hang(_):
     print("written, not yet replaced", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 PromptCache(Artanis(), snapshot=sys.argv[1]).get("classify")
 os.fsync = hang
@@ -953,14 +942,14 @@ def test_after_fork(server: Server, clock: Clock) -> None:
         cache.get()
         clock.now += 60
         cache.get()
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         with cache.real._policy.lock():
             child = os.fork()
-        if child == 0:  # pragma: no cover - measured in the parent only
-            signal.alarm(20)
+        if child == 0:  # pragma: no cover - measured in the parent alone
+            signal.alarm(2 * int(LIMIT))
             status = 1
             try:
-                assert cache.real._policy.lock().acquire(timeout=10)
+                assert cache.real._policy.lock().acquire(timeout=LIMIT)
                 cache.real._policy.lock().release()
                 status = 0 if (cache.text(), cache.refreshed()) == ("a", "c") else 2
             finally:
@@ -975,7 +964,7 @@ def test_after_fork(server: Server, clock: Clock) -> None:
 EXITS = {
     "sync": """
 from artanis_client import Artanis, PromptCache
-cache = PromptCache(Artanis(), ttl=0.001)
+cache = PromptCache(Artanis(timeout=None), ttl=0.001)
 cache.get("classify"); time.sleep(0.01); cache.get("classify")
 wait()
 """,
@@ -983,7 +972,7 @@ wait()
 import anyio
 from artanis_client import AsyncArtanis, AsyncPromptCache
 async def main():
-    cache = AsyncPromptCache(AsyncArtanis(), ttl=0.001)
+    cache = AsyncPromptCache(AsyncArtanis(timeout=None), ttl=0.001)
     await cache.get("classify"); await anyio.sleep(0.01); await cache.get("classify")
     await anyio.to_thread.run_sync(wait)
 anyio.run(main, backend=sys.argv[1])
@@ -1009,9 +998,9 @@ def wait():
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         (tmp_path / "go").touch()
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=LIMIT)
     finally:
         process.kill()
     assert (process.returncode, output) == (0, b"")
@@ -1030,14 +1019,12 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
         async def get() -> str:
             known = len(server.requests)
             text = (await cache.get("classify")).content
-            while cache._policy.refreshes and len(server.requests) == known:
-                await anyio.sleep(0.001)
+            await until(lambda: not cache._policy.refreshes or len(server.requests) > known)
             return text
 
         async def refreshed() -> str:
             await cache.get("classify")
-            while cache._policy.refreshes:
-                await anyio.sleep(0.001)
+            await until(lambda: not cache._policy.refreshes)
             return (await cache.get("classify")).content
 
         assert anyio.run(get) == "a"
@@ -1047,9 +1034,10 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
         paused = asyncio.new_event_loop()
         assert paused.run_until_complete(get()) == "a"
         assert anyio.run(refreshed, backend="trio") == "b"
-        for task in asyncio.all_tasks(paused):
+        unfinished = asyncio.all_tasks(paused)
+        for task in unfinished:
             task.cancel()
-        paused.run_until_complete(asyncio.sleep(0.01))
+        assert not paused.run_until_complete(asyncio.wait(unfinished, timeout=LIMIT))[1]
         paused.close()
 
     use()
@@ -1062,7 +1050,7 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
 def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
     """Event loops in several threads each load once at the start, and then share refreshes."""
     server.answers = [answer(classify="a")]
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(4, timeout=LIMIT)
 
     def use() -> None:
         cache = AsyncPromptCache(AsyncArtanis(**server.credentials))
@@ -1071,8 +1059,7 @@ def test_event_loops_at_the_same_time(server: Server, clock: Clock) -> None:
             for nth in range(20):
                 await anyio.to_thread.run_sync(barrier.wait)
                 assert (await cache.get("classify")).content == "a"
-                while cache._policy.refreshes:
-                    await anyio.sleep(0.001)
+                await until(lambda: not cache._policy.refreshes)
                 if await anyio.to_thread.run_sync(barrier.wait) == 0:
                     assert len(server.requests) <= 4 + nth
                     clock.now += 60
@@ -1093,8 +1080,9 @@ def test_a_task_that_is_cancelled_before_it_starts(server: Server) -> None:
     async def main() -> None:
         async with AsyncArtanis(**server.credentials) as client, AsyncPromptCache(client) as cache:
             waiting = asyncio.create_task(cache.get("classify"))
-            while not cache._policy.refreshes:
-                await asyncio.sleep(0)
+            with anyio.fail_after(LIMIT):
+                while not cache._policy.refreshes:
+                    await asyncio.sleep(0)  # not longer: the task must not start before it is cancelled
             [refresh] = cache._policy.refreshes.values()
             refresh.task.cancel()
             assert (await waiting).content == "a"
@@ -1111,7 +1099,7 @@ def test_closing(make: Make, server: Server, clock: Clock) -> None:
         cache.get()
         clock.now += 60
         cache.get()
-        wait_for(lambda: len(server.requests) == 2)
+        wait_until(lambda: len(server.requests) == 2)
         cache.close()
         cache.close()
         arrives.set()

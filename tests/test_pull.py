@@ -555,6 +555,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(\.|$)", r
 ids = text | st.sampled_from(STEPS) | st.text("aA.cCoOnN~%/1é", max_size=6) | st.text("aÉ😀", min_size=60, max_size=300)
 
 
+@pytest.mark.once
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sets(ids, min_size=1, max_size=4))
 @example(set(STEPS))
@@ -624,6 +625,7 @@ for moment in range(1000):
 
 
 @posix
+@pytest.mark.once
 def test_killed_at_every_line(tmp_path: Path) -> None:
     """A pull that is killed before any of its lines leaves only complete files. The next one finishes its work, even if
     another version has become active since."""
@@ -673,6 +675,7 @@ with Artanis() as client:
 
 
 @posix
+@pytest.mark.once
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 @pytest.mark.parametrize("most", [0, 100, 2000])
 def test_no_space(server: Server, client: Artanis, pulled: Path, action: str, most: int) -> None:
@@ -840,6 +843,7 @@ def patched(old: str, diff: str) -> str:
 few_lines = st.lists(st.sampled_from(["a\n", "b\n", "\n", "a\r\n", "--- x\n", "@@ -1 +1 @@\n", "\\ No\n"]), max_size=30)
 
 
+@pytest.mark.once
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*[st.builds(lambda lines, end: "".join(lines) + end, few_lines, text.map(lambda t: t[:5]))] * 2)
 def test_a_diff_tells_all(old: str, new: str) -> None:

@@ -25,7 +25,7 @@ from artanis_client import Artanis, EvaluationExample, ScorecardRow, examples, r
 from artanis_client._errors import printable
 from artanis_client.report import _corrections, report_html
 from artanis_client.sandbox import Sandbox
-from support import unmeasured
+from support import IS_SLOW, unmeasured
 
 NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
 FOLDER = Path(report.__file__).parent
@@ -415,7 +415,8 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.once
+@settings(max_examples=150 if IS_SLOW else 75, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     made=st.lists(
         st.builds(

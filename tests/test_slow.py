@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from artanis_client import Artanis, export
 from artanis_client.sandbox import Sandbox
-from support import Both, unmeasured
+from support import IS_SLOW, LIMIT, Both, unmeasured, wait_until
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ARTANIS_SLOW"), reason="takes minutes: make slow")
+pytestmark = pytest.mark.skipif(not IS_SLOW, reason="takes minutes: make slow")
 
 PROGRAM = """
 import resource, sys
@@ -46,9 +44,10 @@ def test_50_000(tmp_path: Path) -> None:
     code = "import sys; from artanis_client import *; export(Artanis(max_retries=8), sys.argv[1])"
     with Sandbox(traces=50_000, fault_rate=0.001) as sandbox, Artanis(**sandbox.credentials) as client:
         with subprocess.Popen([sys.executable, "-c", code, str(path)], env=sandbox.environment) as process:
-            while sandbox.request_count < 20_000 and process.poll() is None:
-                time.sleep(0.05)
-            process.kill()
+            try:
+                wait_until(lambda: sandbox.request_count >= 20_000 or process.poll() is not None, 30 * LIMIT)
+            finally:
+                process.kill()
         resumed = export(client.with_options(max_retries=8), path, resume=True)
         assert resumed.traces == 50_000
         assert resumed.read < 31_000

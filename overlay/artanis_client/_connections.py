@@ -5,9 +5,11 @@ Nothing of this can be shared between processes or event loops, so each gets its
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
-import threading
 import weakref
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -38,9 +40,19 @@ class _Slots:
         self._queue: SimpleQueue[None] = SimpleQueue()
         for _ in range(number):
             self._queue.put(None)
+        self._get = functools.partial(self._queue.get, timeout=WAKE_UP)
 
     def __enter__(self) -> None:
-        wait_for(self._queue)
+        taken: list[None] = []
+        try:
+            while not taken:
+                with contextlib.suppress(Empty):
+                    # One call in C takes a slot and records it, so that no interrupt comes in between.
+                    taken.extend(islice(iter(self._get, self), 1))
+        except BaseException:
+            if taken:
+                self._queue.put(None)
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         self._queue.put(None)
@@ -85,7 +97,7 @@ class Connections(_Shared):
         here = os.getpid()
         if here not in self._locals:
             # No lock: a thread that does not exist in a forked process could be holding it.
-            made = Local(self.new_client(), _Slots(self.max_connections), threading.Lock())
+            made = Local(self.new_client(), _Slots(self.max_connections), _Slots(1))
             return self._locals.setdefault(here, made)
         return self._locals[here]
 

@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 import docs_drift
@@ -21,7 +22,6 @@ from support import Answer, Request, Server
 pytestmark = pytest.mark.tooling
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "docs_drift.py"
 WORKFLOW = ROOT / ".github" / "workflows" / "docs-drift.yml"
 
 TRACES = """\
@@ -83,7 +83,8 @@ class Site:
     @property
     def arguments(self) -> list[str]:
         self.spec.write_text(yaml.safe_dump(self.contract), encoding="utf-8")
-        return ["--spec", str(self.spec), "--fingerprints", str(self.fingerprints)]
+        # Only a hang takes this long. A test of the time limit overrides it with a second --timeout.
+        return ["--spec", str(self.spec), "--fingerprints", str(self.fingerprints), "--timeout", "300"]
 
     def run(self, *more: str) -> tuple[int, str, str]:
         """Return the exit status, and what was printed, with the site's address cut off."""
@@ -103,8 +104,23 @@ class Site:
         return bullets.splitlines()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA file with one certificate. Loading the usual ones takes longer than most tests here, and none uses TLS."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    return path
+
+
 @pytest.fixture
-def site(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+def site(
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    authority: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     return Site(server, tmp_path, capsys)
 
 
@@ -293,8 +309,8 @@ def test_no_server(site: Site) -> None:
 def test_no_answer_in_time(site: Site) -> None:
     """The time limit holds for a server that says nothing."""
     site.accept()
-    site.pages["/authentication.md"] = Answer(hold=threading.Event())
-    assert site.run("--timeout", "0.3") == (5, "", "/authentication.md: no whole answer within 0.3 s.\n")
+    site.pages["/llms.txt"] = Answer(hold=threading.Event())  # the first page, so none has to arrive in time
+    assert site.run("--timeout", "0.3") == (5, "", "/llms.txt: no whole answer within 0.3 s.\n")
 
 
 @pytest.fixture
@@ -428,19 +444,22 @@ def test_a_record_that_cannot_be_written(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "words"),
     [
-        ("HTTP_PROXY", "socks5://127.0.0.1:9"),
-        ("HTTP_PROXY", "x://y"),
-        ("HTTP_PROXY", "http://127.0.0.1:99999"),
-        ("SSL_CERT_FILE", "/none"),
+        ("HTTP_PROXY", "socks5://127.0.0.1:9", "The environment's proxy or certificates cannot be used: "),
+        ("HTTP_PROXY", "x://y", "The environment's proxy or certificates cannot be used: "),
+        ("HTTP_PROXY", "http://127.0.0.1:99999", "/llms.txt cannot be read: "),
+        ("SSL_CERT_FILE", "/none", "The environment's proxy or certificates cannot be used: "),
     ],
 )
-def test_an_environment_of_no_use(site: Site, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_environment_of_no_use(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
     """A proxy or a certificate file that cannot be used is said in a sentence."""
     monkeypatch.setenv(name, value)
     status, _, errors = site.run("--accept")
     assert (status, len(errors.splitlines())) == (5, 1)
+    assert errors.startswith(words)
 
 
 def test_json(site: Site) -> None:
@@ -452,16 +471,19 @@ def test_json(site: Site) -> None:
     assert (status, json.loads(printed)) == (1, {"/rest-api/overview": ["section changed: `Overview`"]})
 
 
-def test_the_command(site: Site) -> None:
+def test_the_command(site: Site, run_script: Callable[..., object]) -> None:
     """On the command line the exit status says what happened."""
 
-    def status(*more: str) -> int:
-        command = [sys.executable, str(SCRIPT), *site.arguments, *more]
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+    def status(*more: str) -> object:
+        return run_script("docs_drift.py", *site.arguments, *more)
 
     assert [status("--accept"), status(), status("--accpet-it")] == [0, 0, 2]
     site.pages["/rest-api/overview.md"] = "# Overview\n\nNew.\n"
     assert status() == 1
+    command = [sys.executable, str(ROOT / "scripts" / "docs_drift.py"), *site.arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"- {site.url}/rest-api/overview\n")
     site.server.close()
     assert status() == 5
 

@@ -2,8 +2,7 @@
 
 import copy
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from generate import GenerationError
 pytestmark = pytest.mark.tooling
 
 PROJECT = Path(__file__).resolve().parents[2]
-SCRIPT = PROJECT / "scripts" / "validate.py"
 
 # Places of the contract: its keys, separated by spaces.
 LIST = "paths /api/prompts get"
@@ -576,18 +574,28 @@ def test_what_only_the_generator_refuses_is_found(tmp_path: Path) -> None:
     assert 'duplicate models with name "PromptHistory"' in found["/components/schemas/promptHistory"]
 
 
-def test_the_command_passes_the_contract(tmp_path: Path) -> None:
+def test_the_command_passes_the_contract(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    run_script: Callable[..., object],
+) -> None:
     """From any folder it checks the project's contract, says so in one line and exits with 0."""
-    result = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert re.fullmatch(r".+openapi.yaml: no problems\n", result.stdout)
+    monkeypatch.chdir(tmp_path)
+    assert run_script("validate.py") == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert re.fullmatch(r".+openapi.yaml: no problems\n", output)
 
 
 @pytest.mark.parametrize(("name", "key"), [("PromptList", "schema"), ("Span", "items")])
-def test_the_command_fails_with_one_line_per_problem(tmp_path: Path, name: str, key: str) -> None:
+def test_the_command_fails_with_one_line_per_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run_script: Callable[..., object], name: str, key: str
+) -> None:
     """A mistake that every stage finds is one line, with the wording of the first, and the status is 1."""
     spec = written(tmp_path, f"'#/components/schemas/{name}'", f"'#/components/schemas/{name}s'")
-    result = subprocess.run([sys.executable, SCRIPT, spec], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (1, "")
-    (line,) = result.stdout.splitlines()
+    assert run_script("validate.py", str(spec)) == 1
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    (line,) = output.splitlines()
     assert f"/{key}/$ref: #/components/schemas/{name}s does not exist under #/components/schemas/" in line

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import Sandbox
+from support import LIMIT
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,10 @@ def connect() -> Iterator[Callable[..., httpx.Client]]:
 
     def connect(sandbox: Sandbox, *, key: str | None = "sandbox-key", org: str | None = "sandbox-org") -> httpx.Client:
         headers = {name: value for name, value in {"x-api-key": key, "x-org-slug": org}.items() if value is not None}
-        # With `verify`, each client would read the CA certificates, which plain HTTP does not need.
-        clients.append(httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False, verify=False))
-        return clients[-1]
+        # Without `verify=False` each client would read the CA certificates first, for nothing.
+        client = httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False, verify=False, timeout=LIMIT)
+        clients.append(client)
+        return client
 
     yield connect
     for client in clients:
@@ -56,7 +58,7 @@ def run_python(python_environment: dict[str, str]) -> Callable[..., "subprocess.
             env={**python_environment, **environment},
             capture_output=True,
             encoding="utf-8",
-            timeout=30,
+            timeout=LIMIT,
             check=False,
         )
 

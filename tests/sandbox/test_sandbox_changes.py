@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import Sandbox
+from support import LIMIT
 
 HERE = {"projectSlug": "support-chat"}
 
@@ -291,7 +292,7 @@ def test_many_threads(api: Api) -> None:
     """Concurrent changes are not lost, and responses are never half changed."""
     before = [trace["id"] for trace in api.listed("traces")]
     prompt = api.listed("prompts")[0]["id"]
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(4, timeout=LIMIT)
 
     def change(number: int) -> list[str]:
         added: list[str] = []
@@ -349,7 +350,7 @@ def test_fault_rate_and_latency(api: Api) -> None:
     api.sandbox.latency = 600
     assert api.sandbox.latency == 600
     with pytest.raises(httpx.ReadTimeout):
-        api.client.get("/api/traces", params=HERE, timeout=0.05)
+        api.client.get("/api/traces", params=HERE, timeout=httpx.Timeout(LIMIT, read=0.05))
     api.sandbox.latency = 0
     assert len(api.listed("traces")) == 40
 

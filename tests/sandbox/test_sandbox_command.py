@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import DRIFTS
+from support import LIMIT
 
 COMMAND = ("-m", "artanis_client.sandbox")
 NEEDS_EXTRA = "the sandbox needs an extra: pip install 'artanis-client[sandbox]'"
@@ -40,10 +41,11 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
             params={"projectSlug": exported["ARTANIS_PROJECT_SLUG"]},
             headers={"x-api-key": exported["ARTANIS_API_KEY"], "x-org-slug": exported["ARTANIS_ORG_SLUG"]},
             trust_env=False,
+            timeout=LIMIT,
         )
         assert [type(trace["createdAt"]) for trace in response.json()["items"]] == [int] * 3
         process.send_signal(number)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert output == ""
     assert errors.count("\n") == 1
@@ -94,7 +96,8 @@ def test_user(artanis_sandbox, earlier):
     assert artanis_sandbox.request_count == earlier
     headers = {"x-api-key": artanis_sandbox.api_key, "x-org-slug": artanis_sandbox.org_slug}
     params = {"projectSlug": artanis_sandbox.project_slug}
-    response = httpx.get(f"{artanis_sandbox.base_url}/api/traces", params=params, headers=headers, trust_env=False)
+    url = f"{artanis_sandbox.base_url}/api/traces"
+    response = httpx.get(url, params=params, headers=headers, trust_env=False, timeout=60)
     assert len(response.json()["traces"]) == 60
 """
     )

@@ -18,7 +18,7 @@ def digest(seed: int) -> str:
     sha256 = hashlib.sha256()
     with Sandbox(traces=8, seed=seed) as sandbox:
         headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
-        with httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False) as client:
+        with httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False, timeout=60) as client:
             for path in ("/api/prompts", "/api/traces", "/api/knowledge-docs"):
                 listed = client.get(path, params={"projectSlug": sandbox.project_slug})
                 sha256.update(listed.content)

@@ -23,14 +23,10 @@ from artanis_api.models import Prompt
 from .. import _clock
 from .._arguments import check_seconds, check_text
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
-from .._connections import current_loop
+from .._connections import WAKE_UP, current_loop
 from .._errors import printable
 from ._policy import Policy, Refresh
 from ._snapshot import Snapshot
-
-# Seconds that a thread blocks at a time: a signal that arrives just before it blocks does not wake it, nor does any
-# signal on Windows.
-WAKE_UP = 0.5
 
 C = TypeVar("C", Artanis, AsyncArtanis)
 OnChange = Callable[[Prompt | None, Prompt | None], object]
