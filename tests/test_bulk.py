@@ -382,7 +382,7 @@ def test_break_over_tls(kind: str) -> None:
 
 def test_break_while_waiting_to_retry(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the end of a pause that the server has asked for."""
-    monkeypatch.setattr("artanis_client._http.MAX_RETRY_AFTER", 10 * LIMIT)
+    monkeypatch.setattr("artanis_client._retry.MAX_RETRY_AFTER", 10 * LIMIT)
     monkeypatch.setattr("artanis_client._http.MAX_RETRY_TIME", 100 * LIMIT)
     hang_after(server, 2, Answer(503, headers={"retry-after": str(10 * LIMIT)}))
     assert Both(kind, server).run(read_some(kind, 2)) == ids(2)

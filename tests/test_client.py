@@ -297,6 +297,6 @@ def test_a_project_that_the_selected_profile_lacks(
     monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "p")
     with (
         Artanis(profile="staging") as client,
-        pytest.raises(ValueError, match=f"add it to profile 'staging' of {path}"),
+        pytest.raises(ValueError, match=f"add project_slug to profile 'staging' of {path}"),
     ):
         client.prompts.list()

@@ -102,7 +102,7 @@ def test_what_is_no_date(both: Both, server: Server, name: str, bad: str) -> Non
 @pytest.mark.parametrize("bad", [20260408, 1.5, b"2026"])
 def test_what_is_no_text(both: Both, server: Server, bad: Any) -> None:
     """A number is a TypeError: seconds or days since when?"""
-    with pytest.raises(TypeError, match="since must be a datetime or ISO 8601 text"):
+    with pytest.raises(TypeError, match="since must be a datetime, a date or ISO 8601 text"):
         both.run(lambda client: client.traces.list(since=bad))
 
 
