@@ -78,9 +78,9 @@ def at_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 @pytest.fixture(autouse=True)
 def patient_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor allows a slow machine more time to connect and to answer than it allows users."""
+    """On a slow machine, connecting and responding may take longer than the doctor allows."""
     monkeypatch.setattr(_doctor, "CONNECT_TIMEOUT", LIMIT)
-    monkeypatch.setattr(_doctor, "SKEW", LIMIT)
+    monkeypatch.setattr(_doctor, "MAX_SKEW", LIMIT)
 
 
 @attrs.frozen
@@ -103,7 +103,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command line in this process, with pipes for streams."""
+    """Run a command line in this process, with pipes as its streams."""
 
     def call(*arguments: object, stdin: str = "") -> Result:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
@@ -114,7 +114,7 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
 
 def process(*arguments: object, **environment: str) -> Result:
-    """Runs a command line in a process of its own, with pipes for streams."""
+    """Run a command line in another process, with pipes as its streams."""
     result = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env={**os.environ, **environment},
@@ -128,7 +128,7 @@ def process(*arguments: object, **environment: str) -> Result:
 
 
 class Terminal:
-    """Python code in a pseudo-terminal."""
+    """Python code that runs in a pseudo-terminal."""
 
     def __init__(self, code: str, *arguments: object, environment: dict[str, str], **options: Any) -> None:
         import pty
@@ -184,7 +184,7 @@ class Terminal:
 
 
 class Session(Terminal):
-    """Runs one command line after another in one process, because starting Python takes longer than any of them."""
+    """Run one command line after another in one process, because starting Python takes longer than any of them."""
 
     def __init__(self) -> None:
         commands, self.commands = os.pipe()
@@ -204,7 +204,7 @@ class Session(Terminal):
 
 
 def with_a_terminal(**variables: str) -> dict[str, str]:
-    """The environment of a process in a terminal that shows colours."""
+    """Return the environment of a process in a terminal that shows colours."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return {**inherited, "TERM": "xterm-256color", "NO_COLOR": "", "PYTHONUTF8": "1", **variables}
 
@@ -221,7 +221,7 @@ OnTerminal = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def on_terminal(session: Session) -> OnTerminal:
-    """Runs a command line in a pseudo-terminal; returns its status and what it shows."""
+    """Run a command line in a pseudo-terminal; return its exit status and what it shows."""
 
     def call(*arguments: object, columns: int = 80, **environment: str) -> tuple[int, str]:
         return session.run(arguments, columns, with_a_terminal(**environment))
@@ -233,7 +233,7 @@ def on_terminal(session: Session) -> OnTerminal:
 
 
 def test_help(cli: Cli) -> None:
-    """The help has every command, and says what the exit statuses mean."""
+    """The help lists every command, and explains the exit statuses."""
     result = process("--help")
     assert (result.code, result.err) == (0, "")
     assert {*re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE)} >= {"traces", "doctor", "auth"}
@@ -242,12 +242,12 @@ def test_help(cli: Cli) -> None:
 
 
 def test_version(cli: Cli) -> None:
-    """`--version` says which one."""
+    """`--version` prints the version."""
     assert cli("--version").out.startswith("artanis, version ")
 
 
 def test_commands_are_loaded_when_they_run() -> None:
-    """The help of all loads no command, and a command no other one; TOML is for those who edit it."""
+    """The main help imports no command, and a command imports no other; only editing TOML imports tomlkit."""
     code = """
 import sys
 from artanis_client.cli._app import run
@@ -277,7 +277,7 @@ def test_no_other_folder_imports_the_command_line() -> None:
 
 @pytest.mark.parametrize("missing", ["click", "rich", "tomlkit"])
 def test_without_the_extra(missing: str, at_sandbox: Sandbox) -> None:
-    """What is missing is said in one line, with how to install it, where it is first needed."""
+    """When a package of the extra is first needed and missing, one line says what to install."""
     command = {"click": "--help", "rich": "traces show", "tomlkit": "auth logout"}[missing].split()
     with Artanis() as client:
         ids = [client.traces.list()[0].id] if missing == "rich" else []
@@ -299,7 +299,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
 
 
 def test_every_command_has_output_for_programs() -> None:
-    """`--json`, `--jsonl` and `--debug` are everywhere; the key is no option; each option says what it does."""
+    """Every command has `--json`, `--jsonl` and `--debug`; no option takes the key; every option has a help text."""
     found = dict(commands(artanis))
     assert len(found) == 17
     for path, command in found.items():
@@ -327,7 +327,7 @@ def test_every_command_has_output_for_programs() -> None:
     ],
 )
 def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
-    """JSON is one document, JSONL a line for each of its objects, and else there is a line with tabs for each."""
+    """`--json` prints one document, `--jsonl` each of its objects on a line, and a pipe gets tab-separated lines."""
     as_json, as_jsonl, plain = (cli(*command.split(), *option) for option in (["--json"], ["--jsonl"], []))
     assert [as_json.code, as_jsonl.code, plain.code] == [0, 0, 0]
     document = as_json.json
@@ -343,7 +343,7 @@ def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
-    """Programs get the objects of the API."""
+    """`--json` and `--jsonl` print the objects of the API."""
     with Artanis() as client:
         assert cli("prompts", "list", "--json").json == [prompt.to_dict() for prompt in client.prompts.list()]
         traces = client.traces.list()
@@ -355,7 +355,7 @@ def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
-    """In a pipe, the text of a prompt is as it is, by step or id, of any version."""
+    """To a pipe, `prompts show` writes the text of any version unchanged; the prompt is found by its step or its id."""
     with Artanis() as client:
         history = client.prompts.get(client.prompts.list()[0].id)
     [active] = [version for version in history.versions if version.is_active]
@@ -366,14 +366,14 @@ def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
-    """A step without a prompt is status 4, and a line that has those that there are."""
+    """A step without a prompt exits with 4, and a line that lists the existing steps."""
     result = cli("prompts", "versions", "clasify")
     assert (result.code, result.out) == (4, "")
     assert result.err.startswith("artanis: The project has no prompt for the step 'clasify'. Its steps: classify, ")
 
 
 def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
-    """Differences are status 1 and a diff that `patch` reads; none are status 0 and nothing."""
+    """If versions differ, the status is 1 and `patch` can read the output; if not, the status is 0 without output."""
     result = cli("prompts", "diff", "classify", "--from", "0", "--to", "1")
     assert (result.code, result.err) == (1, "")
     assert result.out.startswith("--- classify ")
@@ -386,7 +386,7 @@ def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_pull_and_status(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory is out of step (1), pulled (0), in step (0); what was edited is not replaced (1) without --force."""
+    """`status` exits with 1 before a pull and 0 after it; without --force, `pull` exits with 1 to protect edits."""
     with Sandbox(traces=0) as sandbox, Artanis(**sandbox.credentials) as client:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
@@ -411,7 +411,7 @@ def test_pull_and_status(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_trace_for_programs(cli: Cli, at_sandbox: Sandbox) -> None:
-    """JSON of a trace is that of the API, and each span has its outcome."""
+    """`traces show --json` prints the JSON of the API, with an outcome in each span."""
     with Artanis() as client:
         detail = client.traces.get(client.traces.list()[5].id)
     found = cli("traces", "show", detail.id, "--json").json
@@ -420,7 +420,7 @@ def test_a_trace_for_programs(cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_a_trace_for_people(cli: Cli, at_server: Server) -> None:
-    """Spans stand below their parents, with input, output, what the reviewer changed, and the feedback."""
+    """Spans are shown below their parents, with input, output, the correction and the feedback."""
     root = span(id="root", stepId="handle", output="Hello\nthere", approvedOutput="Hello\nyou")
     inner = span(id="inner", parentSpanId="root", approvedOutput={"label": "other"})
     said = {"id": "f", "spanId": "inner", "userId": "u", "content": "Fine.", "createdAt": "2026-04-08T09:05:00.000Z"}
@@ -459,7 +459,7 @@ def test_a_trace_for_people(cli: Cli, at_server: Server) -> None:
 
 
 def test_spans_that_are_no_tree(cli: Cli, at_server: Server) -> None:
-    """Spans whose parent is missing, or is below them, are shown all the same, each once."""
+    """Spans whose parent is missing, or is their own descendant, are shown once each."""
     parents = {"orphan": "gone", "a": "b", "b": "a", "self": "self"}
     spans = [span(id=name, parentSpanId=parent, stepId=f"step-{name}") for name, parent in parents.items()]
     at_server.answer(body=trace(spans=spans, feedback=[]))
@@ -468,7 +468,7 @@ def test_spans_that_are_no_tree(cli: Cli, at_server: Server) -> None:
 
 
 def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
-    """The file is that of the library; the summary is on stdout, and nothing on stderr."""
+    """The file equals the one that the library writes; the summary goes to stdout, and nothing to stderr."""
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
     result = cli("traces", "export", ours, "--outcome", "corrected", "--step", "answer", "--json")
     with Artanis() as client:
@@ -480,7 +480,7 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trace that is gone ends an export with status 4, or is left out and named."""
+    """A deleted trace ends an export with status 4, or is skipped and named with --skip-errors."""
     with Sandbox(traces=3) as sandbox, Artanis(**sandbox.credentials) as client:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
@@ -516,7 +516,7 @@ def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli, at_server: Server) -> None:
-    """Every answer that is none is a status, and at most two lines that say what to do."""
+    """Every bad response has an exit status, and at most two lines that say what to do."""
     at_server.answers.append(answer)
     result = cli("prompts", "list")
     assert (result.code, result.out) == (code, "")
@@ -550,7 +550,7 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
     ],
 )
 def test_wrong_usage(arguments: str, said: str, cli: Cli, at_server: Server) -> None:
-    """Status 2, before any request."""
+    """Invalid usage exits with 2 before any request is sent, and names the option."""
     result = cli(*arguments.split())
     assert (result.code, result.out) == (2, "")
     assert said in result.err
@@ -595,7 +595,7 @@ def test_configuration(
 
 
 def test_missing_settings(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that a command lacks is reported at once, and a command that needs no project does not ask for one."""
+    """All missing settings are reported at once; the project only for commands that need one."""
 
     def missing(*arguments: str) -> list[str]:
         result = cli(*arguments)
@@ -622,7 +622,7 @@ def test_missing_settings(cli: Cli, at_server: Server, tmp_path: Path, monkeypat
 
 
 def test_without_network(cli: Cli, at_server: Server) -> None:
-    """A refused connection is status 5, and leads to the doctor."""
+    """A refused connection exits with 5, and the message suggests `artanis doctor`."""
     with socket.socket() as deaf:  # holds a port on which nothing listens
         deaf.bind(("127.0.0.1", 0))
         result = cli("traces", "list", "--base-url", f"http://127.0.0.1:{deaf.getsockname()[1]}")
@@ -632,7 +632,7 @@ def test_without_network(cli: Cli, at_server: Server) -> None:
 
 
 def test_a_mistake_of_ours(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody has foreseen is two lines, with --debug a traceback, and in neither the key."""
+    """A bug is reported in two lines, with --debug after a traceback, and never with the key."""
 
     def broken(*_: object, **__: object) -> None:
         raise KeyError(f"x-api-key: {KEY}")
@@ -648,7 +648,7 @@ def test_a_mistake_of_ours(cli: Cli, at_server: Server, monkeypatch: pytest.Monk
 
 
 def test_debug_shows_what_is_repeated(cli: Cli, at_server: Server) -> None:
-    """With --debug, retries are seen, and the traceback of what ends the command, without the key."""
+    """--debug shows retries and the traceback of the error, without the key."""
     at_server.answer(503)
     at_server.answer(401, {"error": f"no such key: {KEY}"})
     result = cli("prompts", "list", "--debug")
@@ -664,7 +664,7 @@ def test_debug_shows_what_is_repeated(cli: Cli, at_server: Server) -> None:
 @needs_a_pseudo_terminal
 @pytest.mark.parametrize("columns", [80, 120])
 def test_tables_fit(columns: int, on_terminal: OnTerminal, at_server: Server) -> None:
-    """A table is no wider than the terminal, wide characters are counted as such, and ids are whole."""
+    """A table fits the terminal even with wide characters, and ids are not cut."""
     ids = [f"3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f{number}" for number in range(50, 53)]
     at_server.answer(body={"traces": [trace(id=id_, metadata={"t": WIDE}) for id_ in ids]})
     code, shown = on_terminal("traces", "list", columns=columns)
@@ -679,7 +679,7 @@ def test_tables_fit(columns: int, on_terminal: OnTerminal, at_server: Server) ->
 @needs_a_pseudo_terminal
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_trace_fits(columns: int, on_terminal: OnTerminal, at_server: Server) -> None:
-    """So does a trace, with its correction in colours."""
+    """A trace fits the terminal, and its correction is coloured."""
     at_server.answer(body=trace(spans=[span(input=WIDE)], feedback=[]))
     code, shown = on_terminal("traces", "show", "any", columns=columns)
     assert code == 0
@@ -690,7 +690,7 @@ def test_a_trace_fits(columns: int, on_terminal: OnTerminal, at_server: Server) 
 
 @needs_a_pseudo_terminal
 def test_text_of_the_api_does_not_reach_the_terminal_as_commands(on_terminal: OnTerminal, at_server: Server) -> None:
-    """No command prints a control character that came from the API, also not where an error quotes it."""
+    """No command prints a control character that came from the API, not even in an error message."""
     versions = [
         {"id": f"{EVIL}{n}", "content": f"{EVIL}\n{n}", "isActive": n == 1, "createdAt": PROMPT["createdAt"]}
         for n in range(2)
@@ -736,7 +736,7 @@ def test_text_of_the_api_does_not_reach_the_terminal_as_commands(on_terminal: On
 
 @needs_a_pseudo_terminal
 def test_no_colour(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
-    """With NO_COLOR, a terminal gets neither colours nor progress; without it, both."""
+    """With NO_COLOR, a terminal shows neither colours nor progress; without it, both."""
     _, coloured = on_terminal("report")
     _, plain = on_terminal("report", NO_COLOR="1")
     assert "\x1b[1mstep" in coloured
@@ -748,7 +748,7 @@ def test_no_colour(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
 
 @needs_a_pseudo_terminal
 def test_progress(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
-    """Long work says how far it is, how fast, and for how long yet; the cursor comes back."""
+    """Long work shows its progress, rate and remaining time, and restores the cursor."""
     _, shown = on_terminal("report", columns=120)
     assert "20/20" in shown
     assert re.search(r"\d/s", shown)
@@ -757,7 +757,7 @@ def test_progress(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
 
 @needs_a_pseudo_terminal
 def test_interruption_of_an_export(cli: Cli, at_server: Server, tmp_path: Path) -> None:
-    """Ctrl-C ends an export with 130 and no traceback, and the same command with --resume reads what is missing."""
+    """Ctrl-C ends an export with 130 and no traceback; --resume then reads only the missing traces."""
     interrupted = threading.Event()
     sixth = ids(60)[5]
 
@@ -786,7 +786,7 @@ def test_interruption_of_an_export(cli: Cli, at_server: Server, tmp_path: Path) 
 
 @needs_a_pseudo_terminal
 def test_interruption_of_a_request(at_server: Server) -> None:
-    """Ctrl-C while an answer is awaited is quiet."""
+    """Ctrl-C while waiting for a response prints nothing."""
     at_server.answer(hold=at_server.stopping, reset=True)
     terminal = Terminal(ONE_COMMAND, "prompts", "list", environment=with_a_terminal())
     at_server.wait_for_requests(1)
@@ -797,7 +797,7 @@ def test_interruption_of_a_request(at_server: Server) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in other ways there")
 @pytest.mark.parametrize("option", ["--jsonl", "--json", "--debug"])
 def test_a_closed_pipe(option: str, at_server: Server) -> None:
-    """A reader that has seen enough is no failure, and nothing is said of it."""
+    """If the reader closes the pipe, the command exits with 0 and prints no error."""
     at_server.answer(body={"traces": [trace(id=f"trace-{number}") for number in range(3000)]})
     with subprocess.Popen(
         [*COMMAND, "traces", "list", option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
@@ -812,7 +812,7 @@ def test_a_closed_pipe(option: str, at_server: Server) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_full_disk() -> None:
-    """Output that cannot be written is no success."""
+    """If the output cannot be written, the command fails."""
     with Path("/dev/full").open("w") as full:
         result = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
     assert (result.returncode, result.stderr) == (2, "artanis: No space left on device\n")
@@ -834,7 +834,7 @@ api_key_command = ["pass", "show", "artanis"]
 
 
 def test_login_from_a_pipe(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A key from standard input is tried and then written, for the owner alone; the rest of the file stays as it is."""
+    """A key from stdin is tried, then written with mode 0600; the rest of the file is unchanged."""
     path = config(tmp_path)
     path.parent.mkdir(parents=True)
     path.write_text(EXISTING)
@@ -858,7 +858,7 @@ def test_login_from_a_pipe(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_login_to_a_profile_that_has_a_command(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A key replaces the command that gave one, and what is not said stays as it was."""
+    """The key replaces `api_key_command`, and fields that are not given keep their values."""
     path = config(tmp_path)
     path.parent.mkdir(parents=True)
     path.write_text(EXISTING.replace("'other'", f"'{sandbox.org_slug}'") + f"base_url = '{sandbox.base_url}'\n")
@@ -876,7 +876,7 @@ def test_login_to_a_profile_that_has_a_command(cli: Cli, sandbox: Sandbox, tmp_p
 def test_login_that_fails(
     stdin: str, org: str, code: int, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What does not work, or is incomplete, is not written, whatever else is configured."""
+    """Credentials that fail or are incomplete are not written, whatever the environment contains."""
     monkeypatch.setenv("ARTANIS_PROFILE", "new")
     result = cli("auth", "login", "--org", org, "--base-url", at_sandbox.base_url, stdin=stdin)
     assert (result.code, result.out) == (code, "")
@@ -888,7 +888,7 @@ def test_login_that_fails(
 def test_login_is_mixed_with_nothing(
     cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is tried is what is written: no variable goes in, not even that of a profile which is not there yet."""
+    """Login tries exactly what it writes, and ignores variables, even one that selects a missing profile."""
     monkeypatch.setenv("ARTANIS_PROFILE", "new")
     monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
     monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "new.toml"))
@@ -899,7 +899,7 @@ def test_login_is_mixed_with_nothing(
 
 
 def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
-    """A file that cannot be understood is left alone, and not quoted."""
+    """A file that is not valid TOML is neither changed nor quoted."""
     path = config(tmp_path)
     path.parent.mkdir(parents=True)
     for text in ('[default]\napi_key = "half-a-key', 'default = "half-a-key"\n'):
@@ -913,7 +913,7 @@ def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_login_keeps_a_link(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A configuration file that is kept elsewhere and linked is written where it is."""
+    """If the configuration file is a link, its target is written."""
     path, real = config(tmp_path), tmp_path / "dotfiles.toml"
     path.parent.mkdir(parents=True)
     real.write_text(EXISTING)
@@ -926,7 +926,7 @@ def test_login_keeps_a_link(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
 
 @needs_a_pseudo_terminal
 def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The key is asked for without echo, then organization and project."""
+    """Login asks for the key without echo, then for the organization and the project."""
     command = "auth", "login", "--base-url", sandbox.base_url
     terminal = Terminal(ONE_COMMAND, *command, environment=with_a_terminal())
     for question, answer in (
@@ -953,7 +953,7 @@ def is_echoing(terminal: Terminal) -> bool:
 
 
 def test_status_masks_the_key(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a long key is shown, and nothing of a short one; a key that is refused is status 3."""
+    """Only the last four characters of a long key are shown, and none of a short one; a refused key exits with 3."""
     at_server.answer(401, {"error": "Not authenticated"})
     key = "k" * 30 + "wxyz"
     for value, shown in ((key, "****wxyz"), ("short-key", "****")):
@@ -967,7 +967,7 @@ def test_status_masks_the_key(cli: Cli, at_server: Server, monkeypatch: pytest.M
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are another matter there")
 @pytest.mark.filterwarnings("always")
 def test_a_file_that_others_may_read(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The library's warning is one line; to the doctor it is a finding."""
+    """The library's warning is printed on one line, and the doctor reports it."""
     cli("auth", "login", "--org", sandbox.org_slug, "--base-url", sandbox.base_url, stdin=sandbox.api_key)
     config(tmp_path).chmod(0o644)
     result = cli("prompts", "list", "--project", sandbox.project_slug)
@@ -985,7 +985,7 @@ def checks(result: Result) -> dict[str, Any]:
 
 
 def test_doctor(cli: Cli, at_sandbox: Sandbox) -> None:
-    """All is well: status 0, each step is named, and what takes time has its time."""
+    """If all is well, the doctor exits with 0, names each check, and times those that use the network."""
     result = cli("doctor", "--json")
     found = checks(result)
     assert result.code == 0
@@ -1027,7 +1027,7 @@ def test_doctor_finds(
     at_sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One thing is wrong: status 1, and that one has failed, with a remedy."""
+    """If one thing is wrong, the doctor exits with 1, and exactly that check fails, with a remedy."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     resolve = socket.getaddrinfo
@@ -1047,7 +1047,7 @@ def test_doctor_finds(
 
 
 def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a project little can be tried, which is a warning and no failure."""
+    """A missing project is a warning, not a failure."""
     monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
     result = cli("doctor", "--json")
     assert result.code == 0
@@ -1061,7 +1061,7 @@ def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: py
     ("answer", "failed"), [(Answer(503), "http"), (Answer(body=b"<html>"), "http"), (Answer(reset=True), "http")]
 )
 def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_server: Server) -> None:
-    """A server that is not the API, or does not work, is named as such, after one request."""
+    """A server that fails or is not the API fails the check `http`, after one request."""
     at_server.answers.append(answer)
     result = cli("doctor", "--json")
     assert (result.code, checks(result)[failed]["status"]) == (1, "failed")
@@ -1070,7 +1070,7 @@ def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_serv
 
 @pytest.mark.parametrize(("minutes", "status", "said"), [(10, "warning", "behind"), (-10, "warning", "ahead of")])
 def test_doctor_looks_at_the_clock(minutes: int, status: str, said: str, cli: Cli, at_server: Server) -> None:
-    """A clock that is minutes off is a warning."""
+    """A clock that is minutes off is a warning, with the direction."""
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     body = json.dumps({"prompts": []})
     head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -1082,7 +1082,7 @@ def test_doctor_looks_at_the_clock(minutes: int, status: str, said: str, cli: Cl
 
 
 def test_doctor_without_a_date(cli: Cli, at_server: Server) -> None:
-    """A server that does not say what time it is, is not compared with."""
+    """Without a Date header, the clock is not checked."""
     at_server.answer(raw=b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"prompts":[]}')
     result = cli("doctor", "--json")
     assert result.code == 0
@@ -1090,7 +1090,7 @@ def test_doctor_without_a_date(cli: Cli, at_server: Server) -> None:
 
 
 def test_doctor_looks_at_tls(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate of an unknown authority has failed; of a known one, it says how long it is good."""
+    """A certificate of an unknown authority fails; for a known one, the remaining days are reported."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3, hours=1)).configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -1107,7 +1107,7 @@ def test_doctor_looks_at_tls(cli: Cli, at_server: Server, tmp_path: Path, monkey
 
 
 def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the environment puts in between is named, without its password, and is what is connected to."""
+    """A proxy from the environment is named without its password, and is what the doctor connects to."""
     at_server.answer(body={"prompts": []})
     monkeypatch.setenv("HTTP_PROXY", at_server.url.replace("//", "//user:pass-of-proxy@"))
     result = cli("doctor", "--base-url", "http://api.invalid", "--allow-http", "--json")
@@ -1121,7 +1121,7 @@ def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a signal ends the process without its say")
 def test_sandbox() -> None:
-    """It says in JSON how to reach it, and ends quietly by a signal."""
+    """The sandbox prints its credentials as JSON, and a signal stops it without an error."""
     command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--drift", "null", "--jsonl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as running:
         assert running.stdout is not None
@@ -1134,7 +1134,7 @@ def test_sandbox() -> None:
 
 
 def test_contract(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drift is status 1, and said in words; credentials are status 3."""
+    """Drift exits with 1 and is described; refused credentials exit with 3."""
     with Sandbox(traces=2, drift=["undocumented-field"]) as sandbox:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
@@ -1148,7 +1148,7 @@ def test_contract(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a script for each shell, and it gets commands and options from the command itself."""
+    """Each shell has a completion script, which gets commands and options from the command itself."""
     result = cli("completion", shell)
     assert result.code == 0
     assert "_ARTANIS_COMPLETE" in result.out
@@ -1162,7 +1162,7 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
-    """`report --html` writes one page that names project and versions, and nothing to stdout."""
+    """`report --html` writes one page that names the project and the versions, and prints nothing to stdout."""
     path = tmp_path / "report.html"
     result = cli("report", "--html", path, "--step", "tone", "--since", "2026-04")
     assert (result.code, result.out) == (0, "")
@@ -1176,7 +1176,7 @@ def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("options", [("--json",), ("--jsonl",), ("--weekly",)])
 def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, options: tuple[str, ...]) -> None:
-    """A page is asked for alone, and before anything is read."""
+    """`--html` cannot be combined with a table, which is checked before any request."""
     before = at_sandbox.request_count
     result = cli("report", "--html", tmp_path / "report.html", *options)
     assert result.code == 2

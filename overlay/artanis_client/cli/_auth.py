@@ -45,13 +45,13 @@ def probe(client: Artanis) -> int | None:
 def describe(prompts: int | None) -> str:
     """Return what a successful `probe` shows."""
     if prompts is None:
-        return "the key was not refused; checking more needs a project"
+        return "the key was not refused; without a project, no more can be checked"
     return f"the key is accepted, and the project has {prompts} prompts"
 
 
 @auth.command()
 @_profile_option
-@click.option("--org", "org_slug", metavar="SLUG", help="Organization. In a terminal, the default is to ask.")
+@click.option("--org", "org_slug", metavar="SLUG", help="Organization. If you leave it out, a terminal asks for it.")
 @click.option("--project", "project_slug", metavar="SLUG", help="Default project.")
 @click.option("--base-url", metavar="URL", help="URL of the API, for a self-hosted deployment.")
 @click.option("--allow-http", is_flag=True, help=allow_http_help)

@@ -26,7 +26,7 @@ _SOURCES = {
     "the argument project_id": "--project-id",
 }
 _UNENCRYPTED = ("base_url", "would send the API key unencrypted")
-_STATUS_ADVICE = {  # in place of the library's, which names arguments of Python
+_STATUS_ADVICE = {  # for these, the library's advice names Python arguments
     400: "Check the arguments. Lists need a project (--project or --project-id).",
     404: "Check the id or project, and that the base URL points to Artanis.",
     429: "Try again later, or lower --concurrency.",

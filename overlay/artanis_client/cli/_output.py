@@ -11,15 +11,14 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Container, Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
-if TYPE_CHECKING:
-    from .._progress import Progress
+from .._progress import OnProgress, Progress
 
 Row = tuple[dict[str, Any], list[str]]
 """The object that programs get, and the cells that people see."""
@@ -122,7 +121,7 @@ def rows(
 
 
 @contextmanager
-def progress(what: str) -> Generator[Callable[[Progress], object] | None]:
+def progress(what: str) -> Generator[OnProgress | None]:
     """Show a progress bar with the rate and the remaining time.
 
     Yields:
@@ -136,7 +135,7 @@ def progress(what: str) -> Generator[Callable[[Progress], object] | None]:
     from rich.progress import Progress as Bar
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-    console = Console(stderr=True, no_color=False, force_terminal=True, force_jupyter=False)
+    console = Console(stderr=True, no_color=False, force_terminal=True)
     bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task(what, total=None, rate="")
     started = time.monotonic()

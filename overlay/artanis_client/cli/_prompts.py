@@ -123,12 +123,8 @@ def pull(state: State, directory: Path, force: bool) -> None:
         try:
             report = attrs.asdict(pull_prompts(client, directory, force=force))
         except PromptConflictError as error:
-            raise Failure(
-                f"In {error.directory}, these files were edited or not written by a pull, and they differ from "
-                f"upstream: {', '.join(error.files)}. Nothing was written. Commit the files or move them away, then "
-                "pass --force to overwrite them.",
-                NEGATIVE,
-            ) from None
+            files = f"These files were edited or not written by a pull: {', '.join(error.files)}."
+            raise Failure(f"{files} Commit them or move them away, then pass --force.", NEGATIVE) from None
     _print_names(state, "file", report, report)
     if not report["written"] and not report["removed"]:
         note("Nothing has changed.")

@@ -17,7 +17,7 @@ from ._output import note, progress, rows
 
 @click.command()
 @bulk_options
-@click.option("--weekly", is_flag=True, help="Print one row per week.")
+@click.option("--weekly", is_flag=True, help="Split the rows by week.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts instead.")
 @api_options
 def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path | None, **options: Any) -> None:

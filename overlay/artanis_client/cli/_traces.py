@@ -74,7 +74,7 @@ def show(state: State, trace_id: str) -> None:
     "--recheck",
     type=click.Choice(["all", "unreviewed"]),
     default="all",
-    help="'unreviewed' reads only traces that FILE does not have, or that were not completely reviewed then.",
+    help="'unreviewed' reads a trace again only if its review was incomplete when FILE was written.",
 )
 @api_options
 def export_(state: State, file: Path, **options: Any) -> None:
