@@ -57,9 +57,10 @@ def describe(prompts: int | None) -> str:
 @click.option("--allow-http", is_flag=True, help=allow_http_help)
 @output_options
 def login(state: State, profile: str | None, allow_http: bool, **options: str | None) -> None:
-    """Ask for an API key, try it, and write it to a profile of the configuration file.
+    """Ask for an API key, try it, and write it to a profile.
 
-    In a terminal, the key is not shown while you type it. Otherwise it is read from standard input.
+    In a terminal, the key is not shown while you type it. Otherwise it is read from standard input. Profiles are in the
+    configuration file, whose other contents stay as they are.
     """
     stored = _Profile(profile)
     key = _ask(stored, options) if sys.stdin.isatty() else Secret(sys.stdin.readline())
@@ -106,7 +107,7 @@ def _ask(stored: _Profile, options: dict[str, str | None]) -> Secret:
 @_profile_option
 @output_options
 def logout(state: State, profile: str | None) -> None:
-    """Remove the API key from a profile of the configuration file, and keep the rest."""
+    """Remove the API key from a profile."""
     stored = _Profile(profile)
     removed = [field for field in ("api_key", "api_key_command") if stored.get(field)]
     if removed:
@@ -122,7 +123,7 @@ def logout(state: State, profile: str | None) -> None:
 @auth.command()
 @api_options
 def status(state: State) -> int:
-    """Show where each value comes from, and whether the credentials work."""
+    """Show where each value comes from, and try the credentials."""
     problem, verdict, code = "", "", SUCCESS
     with state.connect(needs_project=False) as client:
         try:

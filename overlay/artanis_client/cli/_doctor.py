@@ -96,8 +96,8 @@ def _checks(state: State) -> Iterator[Check]:
         try:
             client = state.connect(needs_project=False, max_retries=0, httpx_args=hooks)
         except (CredentialsError, ValueError) as error:
-            remedy = "Correct it, or run 'artanis auth login'."
-            yield Check("configuration", "failed", " ".join(state.explain(error)), remedy)
+            for problem in state.explain(error):
+                yield Check("configuration", "failed", problem, "Follow the advice in the message.")
             return
     with client:
         yield from _configuration(client)
