@@ -122,9 +122,9 @@ def test_direct_use_of_async_generated_functions(server: Server) -> None:
 
 def test_mixing_sync_and_async_is_refused(server: Server) -> None:
     """A sync function on AsyncArtanis, or the reverse, would go out without headers, so it does not go out."""
-    with pytest.raises(TypeError, match="use Artanis"):
+    with pytest.raises(TypeError, match="Use Artanis"):
         list_prompts.sync_detailed(client=AsyncArtanis(**server.credentials).api)
-    with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="use AsyncArtanis"):
+    with Artanis(**server.credentials) as client, pytest.raises(TypeError, match="Use AsyncArtanis"):
         anyio.run(lambda: list_prompts.asyncio_detailed(client=client.api))
 
 
@@ -222,11 +222,11 @@ def test_repr_says_what_and_never_the_key(server: Server) -> None:
         ({"org_slug": 5}, "org_slug must be a string, not int"),
         ({"project_id": b"x"}, "project_id must be a string, not bytes"),
         ({"profile": Path("x")}, "profile must be a string"),
-        ({"httpx_args": {"timeout": 5}}, "httpx_args cannot hold 'timeout'"),
-        ({"httpx_args": {"base_url": "x"}}, "httpx_args cannot hold 'base_url'"),
-        ({"httpx_args": {"auth": ("a", "b")}}, "httpx_args cannot hold 'auth'"),
-        ({"httpx_args": {"follow_redirects": True}}, "httpx_args cannot hold 'follow_redirects'"),
-        ({"httpx_args": {"cookies": {}}}, "httpx_args cannot hold 'cookies'"),
+        ({"httpx_args": {"timeout": 5}}, "httpx_args cannot contain 'timeout'"),
+        ({"httpx_args": {"base_url": "x"}}, "httpx_args cannot contain 'base_url'"),
+        ({"httpx_args": {"auth": ("a", "b")}}, "httpx_args cannot contain 'auth'"),
+        ({"httpx_args": {"follow_redirects": True}}, "httpx_args cannot contain 'follow_redirects'"),
+        ({"httpx_args": {"cookies": {}}}, "httpx_args cannot contain 'cookies'"),
         ({"httpx_args": {"proxies": {}}}, "unexpected keyword argument 'proxies'"),
     ],
     ids=str,

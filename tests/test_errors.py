@@ -197,7 +197,7 @@ def test_connection_errors(both: Both, server: Server) -> None:
     assert type(error) is APIConnectionError
     assert isinstance(error.__cause__, OSError)
     assert (error.method, error.url.startswith(server.url)) == ("GET", True)
-    assert "the base URL (from the argument base_url)" in str(error)
+    assert "base_url (from the argument base_url)" in str(error)
 
 
 def test_an_unknown_host(both: Both) -> None:

@@ -597,6 +597,6 @@ def test_no_key_in_any_file(server: Server, kind: str, tmp_path: Path) -> None:
 
 def test_the_clients_match(server: Server, tmp_path: Path) -> None:
     """Passing an async client to `export` raises a TypeError that says what to do."""
-    with pytest.raises(TypeError, match="AsyncArtanis runs the asyncio functions"):
+    with pytest.raises(TypeError, match="AsyncArtanis cannot run sync functions"):
         export(AsyncArtanis(**server.credentials), tmp_path / "a.jsonl")  # type: ignore[arg-type]
     assert names(tmp_path) == set()

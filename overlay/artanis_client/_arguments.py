@@ -14,7 +14,7 @@ def check_integer(name: str, value: Any, at_least: int) -> int:
 
 
 def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Return `value` as a float; raise TypeError or ValueError if it is not a positive, finite number of seconds."""
+    """Return `value` as a float; raise TypeError or ValueError if it is not a positive number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")
     if not (value >= 0 if allow_zero else 0 < value < math.inf):

@@ -26,7 +26,7 @@ def call(function: Callable[P, Response[Error | T]], /, *args: P.args, **kwargs:
     """Run a generated `sync_detailed` function: `call(list_prompts.sync_detailed, client=client.api, …)`.
 
     Returns:
-        What the contract documents for success; neither None nor an `Error`.
+        The success type that the contract documents.
 
     Raises:
         APIStatusError: If the API answered with a status other than 2xx.
@@ -48,7 +48,7 @@ async def acall(function: Callable[P, Awaitable[Response[Error | T]]], /, *args:
 
 
 class _Exchange:
-    """Holds back what a generated parser raises, and keeps the response to report it with."""
+    """Captures what a generated parser raises, together with the response that it came from."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.result: Any = None
@@ -71,11 +71,14 @@ class _Exchange:
             self._failure = Mismatch(str(error.args[0]), "is missing")
         # A status that Python has no name for fails before the generated code compares it with the documented ones.
         if isinstance(error, UnexpectedStatus) or "is not a valid HTTPStatus" in str(error):
-            self._is_documented, self._failure = False, Mismatch("", "has a status that is not documented")
+            self._is_documented, self._failure = (
+                False,
+                Mismatch("", f"has the status {self._responses[-1].status_code}, which is not documented"),
+            )
         return True
 
     def parsed(self) -> Any:
-        # The frame that raises holds nothing of the body, in which the server may have sent the key back.
+        # Keep the body out of the local variables of the frame that raises: the server may have echoed the key in it.
         error = self._shape_error()
         if error is not None:
             raise error
@@ -90,6 +93,8 @@ class _Exchange:
             if parsed is None:
                 return None
             model = parsed.__class__
+        if not self._responses:
+            return TypeError("call() and acall() need a client of this library: pass client=client.api.")
         response = self._responses[-1]
         found = self._failure
         if self._is_documented:

@@ -33,24 +33,25 @@ Filter = Callable[[list[Trace]], list[Trace]]
 class _Api(AuthenticatedClient):
     """The generated client on our HTTP layer.
 
-    Its own `with_…` methods would change the client they copy, and a client that it made itself would send no headers.
+    Disables the generated `with_*` methods, which mutate the original, and lazily created clients, which would send no
+    credentials.
     """
 
     def get_httpx_client(self) -> Any:
         if self._client is None:
-            raise TypeError("AsyncArtanis runs the asyncio functions; for the sync ones, use Artanis.")
+            raise TypeError("AsyncArtanis cannot run sync functions. Use Artanis, or the asyncio variant.")
         return self._client
 
     def get_async_httpx_client(self) -> Any:
         if self._async_client is None:
-            raise TypeError("Artanis runs the sync functions; for the asyncio ones, use AsyncArtanis.")
+            raise TypeError("Artanis cannot run asyncio functions. Use AsyncArtanis, or the sync variant.")
         return self._async_client
 
     def __repr__(self) -> str:
         return f"<generated client of {self._base_url}>"
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("Use client.with_options(timeout=…, max_retries=…), and the .api of what it returns.")
+        raise TypeError("Use client.with_options(timeout=…, max_retries=…).api instead.")
 
     with_headers = _refuse
     with_cookies = _refuse
@@ -85,7 +86,7 @@ class Prompts(_Resource):
             project_slug, project_id: The project, if not the client's.
 
         Raises:
-            ValueError: If neither the call nor the client has a project, or the call has both kinds.
+            ValueError: If no project is set, or if both project_slug and project_id are passed.
             ArtanisError: If the call failed; see `call`.
         """
         project = self._project(project_slug, project_id)
@@ -96,7 +97,7 @@ class Prompts(_Resource):
 
         Raises:
             NotFoundError: If it does not exist.
-            ValueError, TypeError: If it cannot be an id.
+            ValueError, TypeError: If the id is invalid.
             ArtanisError: If the call failed in another way; see `call`.
         """
         return call(get_prompt.sync_detailed, _check_id(prompt_id), client=self._api)
@@ -151,7 +152,7 @@ class Traces(_AnyTraces):
                 period means its start in `since` and its end in `until`: `until="2026-04"` includes all of April.
 
         Raises:
-            ValueError: If neither the call nor the client has a project, or the call has both kinds, or a date is
+            ValueError, TypeError: If no project is set, if both project_slug and project_id are passed, or if a date is
                 invalid.
             ArtanisError: If the call failed; see `call`.
         """
@@ -163,7 +164,7 @@ class Traces(_AnyTraces):
 
         Raises:
             NotFoundError: If it does not exist.
-            ValueError, TypeError: If it cannot be an id.
+            ValueError, TypeError: If the id is invalid.
             ArtanisError: If the call failed in another way; see `call`.
         """
         return call(get_trace.sync_detailed, _check_id(trace_id), client=self._api)
@@ -193,14 +194,14 @@ class Traces(_AnyTraces):
             trace_ids: Read these traces, in this order, instead of listing a project.
             concurrency: How many requests may be in flight, each in its own thread; at most the client's
                 `max_connections`. Up to twice as many traces are held in memory.
-            on_error: "skip" skips a trace that was deleted since it was listed (`NotFoundError`) or does not match the
-                contract (`APIResponseValidationError`), and logs a warning. All other errors would occur again for the
-                next trace, so they are raised.
+            on_error: "skip" skips a trace that does not exist, such as one deleted after listing (`NotFoundError`), or
+                that does not match the contract (`APIResponseValidationError`), and logs a warning. All other errors
+                are raised, because they usually affect every trace.
             on_progress: A function that is called for each trace before it is yielded or skipped, by the thread that
                 runs the loop. If it raises, the loop ends.
 
         Raises:
-            ValueError, TypeError: If an argument is invalid; at once, as in `list`.
+            ValueError, TypeError: If an argument is invalid. Raised by `iter()` itself, except for malformed ids.
             ArtanisError: In the loop, if listing or reading fails; see `call`.
         """
         from .bulk import Window, details
@@ -269,7 +270,7 @@ class AsyncTraces(_AnyTraces):
 
 
 class _Base:
-    """What `Artanis` and `AsyncArtanis` have in common: everything that does not wait."""
+    """Shared by `Artanis` and `AsyncArtanis`: everything that does no I/O."""
 
     api: AuthenticatedClient
     """The generated client, for any generated function: `call(get_trace.sync_detailed, "…", client=client.api)`."""
@@ -314,7 +315,7 @@ class _Base:
         self._bind()
 
     def _bind(self) -> None:
-        """Make everything that refers to `_http` at construction, so that threads never race for it."""
+        """Create everything that depends on `_http` eagerly, so that threads cannot race to create it."""
         self.api = _Api(base_url=self._credentials.base_url, token="", raise_on_unexpected_status=True)
 
     def with_options(
@@ -341,7 +342,7 @@ class _Base:
 
 
 class Artanis(_Base):
-    """A client of the Artanis REST API. Use it as a context manager, or close it. Threads may share it.
+    """A client of the Artanis REST API. Use it as a context manager, or close it. Thread-safe.
 
     What you do not pass comes from the environment or the configuration file.
 
@@ -351,7 +352,7 @@ class Artanis(_Base):
 
     Args:
         api_key: The key, or a function that returns it. The function is called before the first request, and again
-            after a 401.
+            after a 401; what it raises is raised by the call.
         org_slug: The organization to read from.
         base_url: Where the API is, for a self-hosted deployment.
         project_slug, project_id: The default project of list calls; one of the two.
@@ -359,8 +360,8 @@ class Artanis(_Base):
         timeout: Seconds, an `httpx.Timeout`, or None for no timeout. It limits each phase of an attempt: connecting,
             each write, and each wait for more of the response. Default: 5 to connect, 60 for the rest.
         max_retries: How often to retry transient failures; 0 for never.
-        max_connections: How many requests may be in flight. Further ones queue, and no timeout limits that.
-        allow_http: Allow an http:// host other than this machine, to which the key is sent unencrypted.
+        max_connections: Maximum number of requests in flight. The rest queue, without a timeout.
+        allow_http: Allow plain http:// to hosts other than this machine. The key is then sent unencrypted.
         httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,
             event_hooks, trust_env, headers.
 
@@ -395,7 +396,7 @@ class Artanis(_Base):
 
 
 class AsyncArtanis(_Base):
-    """Like `Artanis`, with `await`; `api_key` may be an async function. Tasks may share it, and event loops in turn."""
+    """Like `Artanis`, with `await`. `api_key` may be an async function. Tasks may share it, and event loops in turn."""
 
     prompts: AsyncPrompts
     """`list` and `get` prompts."""

@@ -1,4 +1,4 @@
-"""The clock, in one place that a test can replace: retries, caches and bulk reads take time and sleep only from here.
+"""The clock, in one place that a test can replace: retries and caches read the time and sleep only through it.
 
 Call these as attributes of the module (`_clock.sleep(1)`), so that a replacement is seen everywhere.
 """

@@ -1,6 +1,6 @@
 """The connections of a client: for the current process, and with asyncio or trio for the current event loop.
 
-Nothing of this can be shared between processes or event loops, so each gets its own when it first sends a request.
+HTTP connections cannot be shared between processes or event loops. Each gets its own, all but the first on first use.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Slots:
 def wait_for(queue: SimpleQueue[Any]) -> Any:
     """Return the next item of a queue.
 
-    A signal that arrives just before the thread blocks does not wake it, and Ctrl-C would be lost without a timeout.
+    Polls, because a signal that arrives just before the thread blocks would not be handled until an item arrives.
     """
     while True:
         try:
@@ -71,7 +71,7 @@ def wait_for(queue: SimpleQueue[Any]) -> Any:
 
 
 class _Shared:
-    """What `Connections` and `AsyncConnections` have in common."""
+    """Shared by `Connections` and `AsyncConnections`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
         self.settings = settings
@@ -79,10 +79,11 @@ class _Shared:
         self.is_closed = False
         self._locals: dict[Any, Local] = {}
 
-    def check_open(self) -> None:
-        """Raise ArtanisError if the client is closed."""
+    def closed_error(self) -> ArtanisError | None:
+        """Return the error to raise if the client is closed."""
         if self.is_closed:
-            raise ArtanisError("The client is closed. Create a new one, or keep this one open while you use it.")
+            return ArtanisError("The client is closed. Create a new one, or keep this one open while you use it.")
+        return None
 
 
 class Connections(_Shared):
@@ -146,19 +147,20 @@ class AsyncConnections(_Shared):
         await _clock.async_sleep(seconds)
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop; those of another one cannot be closed from here."""
+        """Close this event loop's connections; another loop's cannot be closed from here."""
         self.is_closed = True
         if local := self._locals.get(current_loop()):
             await local.client.aclose()
 
     def _forget_ended_loops(self) -> None:
         for pid, loop in list(self._locals):
-            if loop() is None or getattr(loop(), "is_closed", bool)():  # asyncio's connections keep their loop alive
+            is_closed = getattr(loop(), "is_closed", None)  # of asyncio's, which their connections keep alive
+            if loop() is None or (is_closed is not None and is_closed()):
                 self._locals.pop((pid, loop), None)
 
 
 def current_loop() -> tuple[int, weakref.ref[Any]]:
-    """Return what identifies this process and the event loop that runs."""
+    """Return a key for the current process and the running event loop."""
     from anyio.lowlevel import current_token  # takes a millisecond to import, which sync programs need not spend
 
     return os.getpid(), weakref.ref(current_token().native_token)

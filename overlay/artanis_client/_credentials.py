@@ -1,8 +1,8 @@
 """Where the API key, the organization, the host and the project come from.
 
-Arguments come first. If a profile is selected (`profile=` or `ARTANIS_PROFILE`), only that profile is used besides, so
-that a production key never goes to staging. Otherwise each field comes from the environment, or from the profile
-`default` of the configuration file if there is one.
+Arguments come first. If a profile is selected (`profile=` or `ARTANIS_PROFILE`), only the arguments and that profile
+are used, so that a production key is never sent to staging. Otherwise each field comes from the environment, or from
+the profile `default` of the configuration file if there is one.
 
 Nothing here raises from a frame that holds a key in a local variable, because error reporters send those along: keys
 are wrapped in `Secret` at once, and functions that read one report problems instead of raising.
@@ -59,8 +59,8 @@ def load(
     """Resolve every field from the arguments, the environment and the configuration file.
 
     Raises:
-        CredentialsError: If a field is missing, malformed or unsafe, or the configuration file is.
-        ValueError: If both kinds of project are arguments.
+        CredentialsError: If a field or the configuration file is missing, malformed or unsafe.
+        ValueError: If both project_slug and project_id are arguments.
     """
     known, ask = (api_key, None) if isinstance(api_key, Secret) else (None, api_key)
     key = Key("the argument api_key", ask, known) if known or ask else None
@@ -137,13 +137,13 @@ def _environment() -> Fields:
 
 
 def _profile(path: Path, selected: str, *, must_exist: bool) -> Fields:
-    """Return the fields of the selected profile, or of `default`, which need not exist."""
+    """Return the fields of the selected profile, or of `default`; {} if that does not exist."""
     name = selected or "default"
     source = f"profile {name!r} of {path}"
     profiles, problem, advice = _read(path, must_exist=must_exist or bool(selected))
     names = ", ".join(profiles) or "no profiles"
     values = profiles.pop(name, None)
-    del profiles  # a misplaced or misspelt field may hold the key, and so may what follows
+    del profiles  # anything left may be a key in the wrong field, and would be shown in a traceback
     if selected and values is None and not problem:
         problem, advice = f"has no profile {selected!r}", f"It has: {names}."
     if not problem and values is not None and (wrong := _profile_problem(values)):
@@ -218,7 +218,7 @@ def _run(command: list[str], source: str) -> Secret:
 
 
 def _output(command: list[str]) -> Secret | str:
-    """Return the first line that the command prints, or what went wrong, without what it printed."""
+    """Return the first line of the command's output, or what went wrong, which never quotes the output."""
     import subprocess
 
     try:
@@ -254,7 +254,7 @@ def _malformed(fields: Fields, allow_http: bool) -> list[Problem]:
     """Report every field whose value cannot be used."""
     key, org_slug, base_url = (fields[field][0] for field in ("api_key", "org_slug", "base_url"))
     project = next(iter(fields.get("project", ({}, ""))[0].values()), "-")
-    copy_again = "Copy it again, completely."
+    copy_again = "Copy the whole value again."
     found = {
         "api_key": (key.known and header_problem(key.known), copy_again),
         "org_slug": (header_problem(org_slug), copy_again),

@@ -1,7 +1,7 @@
 """The exceptions of the core. An optional part that needs one more derives it from `ArtanisError`.
 
 ArtanisError
-├── CredentialsError               local: something is missing, malformed or unsafe; no request was sent
+├── CredentialsError               settings or key are missing, malformed or unsafe, or the key cannot be fetched
 ├── APIConnectionError             no usable answer: refused, reset, DNS, TLS, cut off in the middle
 │   └── APITimeoutError
 ├── APIResponseValidationError     2xx, but the body does not match openapi.yaml
@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 from ._retry import parse_retry_after
 
-CONFIG_FILE = "configuration file"  # the `field` of a Problem with the file itself
+CONFIG_FILE = "configuration file"  # the value of Problem.field for problems with the file itself
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-vercel-id", "cf-ray")
 
 
 def printable(text: str) -> str:
-    """Return the first 500 characters of `text`, with control characters escaped: it cannot forge a line of a log."""
+    """Return the first 500 characters of `text`, with control characters escaped: it cannot inject log lines."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:500])
 
 
@@ -52,7 +52,7 @@ class Problem(NamedTuple):
     """One thing that is wrong with the credentials."""
 
     field: str
-    """The name of the argument, such as `api_key`, or "configuration file"."""
+    """The name of the setting, such as `api_key` or `project`, or "configuration file"."""
     source: str
     """Where the value came from, such as `ARTANIS_API_KEY`; the path of the file; empty if the value is missing."""
     advice: str
@@ -67,10 +67,10 @@ class Problem(NamedTuple):
 
 
 class CredentialsError(ArtanisError):
-    """The API key, organization, base URL or configuration is missing, malformed or unsafe; no request was sent.
+    """Credentials or configuration are missing, malformed or unsafe, or the key could not be fetched.
 
     Attributes:
-        problems: What is wrong, as a tuple of `Problem`; empty if a function or setting failed in another way.
+        problems: What is wrong, as a tuple of `Problem`; empty if httpx could not be set up.
     """
 
     def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
@@ -86,7 +86,7 @@ class CredentialsError(ArtanisError):
 class APIConnectionError(ArtanisError):
     """No usable response arrived: the connection was refused, reset or cut off, or DNS or TLS failed.
 
-    `method` and `url` name the request; `__cause__` is the error of the operating system, if there was one.
+    `method` and `url` name the request; `__cause__` is the underlying OSError, if any.
     """
 
     def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
@@ -193,7 +193,7 @@ class RateLimitError(APIStatusError):
 
 
 class InternalServerError(APIStatusError):
-    """5xx, including numbers that no standard names: the server failed."""
+    """5xx, including non-standard codes: the server failed."""
 
 
 _BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {

@@ -3,8 +3,8 @@
 `Http` and `AsyncHttp` are httpx clients, so that generated functions and users can call them. They build requests, and
 send them through their connections. `send()` sees everything that goes in or out.
 
-Nothing here raises while an exception of httpx is being handled, because its frames hold the headers of the request,
-and error reporters send local variables along.
+Errors are raised outside `except` blocks for httpx's exceptions. Otherwise `__context__` would keep httpx's frames,
+which hold the API key, and error reporters upload local variables.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SAFE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # nearly all p
 _log = logging.getLogger("artanis_client")
 
 received: ContextVar[list[httpx.Response] | None] = ContextVar("received", default=None)
-"""A list that `send()` adds its responses to, for a caller further out."""
+"""Collects the successful responses of `send()`, so that `call` can inspect them."""
 
 
 class _Shared:
-    """What `Http` and `AsyncHttp` have in common: everything that does not wait."""
+    """Shared by `Http` and `AsyncHttp`: everything that does no I/O."""
 
     timeout: Any
     _connections_class: Callable[..., Any]
@@ -79,7 +79,7 @@ class _Shared:
         """Build a request. Refuses unsafe ids: by the time of `send()`, httpx has normalised `..` away.
 
         Raises:
-            ValueError: If the URL has an id that would address something else, or is not a URL.
+            ValueError: If the URL is invalid or contains an unsafe id, such as `..`.
         """
         _refuse_unsafe_path(str(url))
         if isinstance(url, str) and url.startswith("/"):
@@ -88,14 +88,14 @@ class _Shared:
             build: Any = super().build_request  # type: ignore[misc]
             request: httpx.Request = build(method, url, **arguments)
         except httpx.InvalidURL as error:
-            raise ValueError(f"This does not make a valid URL: {error}") from None
+            raise ValueError(f"Invalid URL: {error}") from None
         return request
 
     def _check(self, request: httpx.Request, options: dict[str, Any]) -> None:
         """Refuse a request that must not be sent."""
         if options.get("auth") not in (None, _UNSET):
             raise TypeError("auth cannot be set: artanis-client sends its own credentials.")
-        self.connections.check_open()
+        self._check_open()
         if _httpx.origin(request.url) != self._origin:
             url = self.credentials.base_url
             raise ValueError(
@@ -104,6 +104,10 @@ class _Shared:
             )
         request.extensions.pop("artanis_started", None)  # if it was sent before
 
+    def _check_open(self) -> None:
+        if closed := self.connections.closed_error():
+            raise closed
+
     def _sign(self, request: httpx.Request, secret: Secret) -> None:
         request.headers["x-api-key"] = secret.reveal()
         request.headers["x-org-slug"] = self.credentials.org_slug
@@ -111,7 +115,7 @@ class _Shared:
         request.extensions.setdefault("artanis_started", _clock.monotonic())
 
     def _delay(self, error: ArtanisError, request: httpx.Request, retries: int) -> float | None:
-        """Return the seconds until the next attempt, which is logged; None if there must not be one."""
+        """Return and log the seconds until the next attempt; None if the request must not be retried."""
         if retries >= self.max_retries or not (is_idempotent(request.method) and _httpx.is_repeatable(request)):
             return None
         if isinstance(error, _errors.APIStatusError):
@@ -132,11 +136,9 @@ class _Shared:
 
         `outer` is the exception that the caller was already handling, which has nothing to do with it.
         """
-        if isinstance(error, RuntimeError):  # httpx says so if the client was closed meanwhile
-            try:
-                self.connections.check_open()
-            except ArtanisError as closed:
-                return closed.with_traceback(None)
+        closed: ArtanisError | None = self.connections.closed_error()
+        if isinstance(error, RuntimeError) and closed is not None:
+            return closed  # httpx raises RuntimeError if the client was closed meanwhile
         if not _httpx.is_of_http_stack(error):
             return None
         request_of = {"method": request.method, "url": str(request.url)}
@@ -151,7 +153,7 @@ class _Shared:
         else:
             text = _errors.printable(_redact(str(error) or str(cause or type(error).__name__), request)).rstrip(".")
             source = self.credentials.sources["base_url"]
-            advice = f"Check the network, the proxy if there is one, and the base URL (from {source})."
+            advice = f"Check the network, any proxy, and base_url (from {source})."
             failure = _errors.APIConnectionError(f"{text}. {advice}", **request_of)
         failure.__cause__ = cause
         return failure
@@ -209,7 +211,7 @@ class Http(_Shared, _httpx.Client):
         """Send a request, with retries, and return a 2xx response. Redirects are never followed.
 
         Raises:
-            ArtanisError: If anything else came back, or nothing did; see `_errors`.
+            ArtanisError: If the request failed, or the response is not 2xx; see `_errors`.
             TypeError: If `auth` is set.
             ValueError: If the request would carry the key to another host.
         """
@@ -236,7 +238,7 @@ class Http(_Shared, _httpx.Client):
         return self._checked(response)
 
     def _secret(self, local: Local, refused: Secret | None) -> Secret:
-        """Return the key. Its source is asked by one caller; those who wait meanwhile share the outcome."""
+        """Return the key. Only one caller asks its source; concurrent callers wait and share the result or error."""
         key = self.credentials.key
         asked = key.asked
         if key.is_usable(refused) and key.known is not None:
@@ -253,7 +255,7 @@ class Http(_Shared, _httpx.Client):
     def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
         outer = sys.exception()
         with local.slots:
-            self.connections.check_open()  # it may have been closed while this waited
+            self._check_open()  # it may have been closed while this waited
             self._sign(request, secret)
             try:
                 response: httpx.Response = local.client.send(request, stream=True, auth=None, follow_redirects=False)
@@ -324,7 +326,7 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
     async def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
         outer = sys.exception()
         async with local.slots:
-            self.connections.check_open()  # it may have been closed while this waited
+            self._check_open()  # it may have been closed while this waited
             self._sign(request, secret)
             try:
                 response: httpx.Response = await local.client.send(
@@ -345,7 +347,7 @@ def shape_error(response: httpx.Response, path: str, problem: str) -> _errors.AP
     request = response.request
     path, problem = _errors.printable(_redact(path, request)), _errors.printable(_redact(problem, request))
     return _errors.APIResponseValidationError(
-        f"{response.status_code}, but the body does not match the contract: {path or 'the body'} {problem}. "
+        f"{response.status_code}, but the body does not match the contract: {f'{path} ' if path else 'it '}{problem}. "
         "The response may be corrupt, or the API has changed.",
         path=path,
         problem=problem,

@@ -1,6 +1,6 @@
 """Everything that depends on httpx: its arguments, TLS, cookies, timeouts, failures, and the reading of a body.
 
-This is the only module that imports httpx, so that a successor takes one edit.
+This is the only module that imports httpx, so that replacing httpx means changing one file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _NoCookies(httpx.Cookies):
 
 
 class _Cookieless:
-    """A session that the server offers in a cookie must not stick to the client. Looking for one takes 20 µs a call."""
+    """Ignores cookies: the client must stay stateless, and extracting cookies takes 20 µs per call."""
 
     @property
     def cookies(self) -> httpx.Cookies:
@@ -95,7 +95,7 @@ class Settings(NamedTuple):
     of_connections: dict[str, Any]
     """For each client that sends them."""
     owns_connections: bool
-    """Whether the user's arguments leave it to us how many connections there are."""
+    """Whether bulk reads may open their own connections: the user chose no transport, mounts or limits."""
 
 
 def settings(
@@ -104,14 +104,16 @@ def settings(
     """Return the arguments of httpx's clients; `hide_location` becomes the last hook of responses.
 
     Raises:
-        TypeError: If `httpx_args` has what is an argument of the client.
+        TypeError: If `httpx_args` contains a name that `Artanis` or the transport sets itself.
         CredentialsError: If httpx cannot use the base URL.
     """
     for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
-        raise TypeError(f"httpx_args cannot hold {name!r}: {_OWN_ARGUMENTS[name]}.")
+        raise TypeError(f"httpx_args cannot contain {name!r}: {_OWN_ARGUMENTS[name]}.")
     transport = httpx_args.get("transport")
     for name in sorted(httpx_args.keys() & getattr(transport, "own_arguments", set[str]())):
-        raise TypeError(f"httpx_args cannot hold {name!r} beside {type(transport).__name__}: pass it to the transport.")
+        raise TypeError(
+            f"httpx_args cannot contain {name!r} beside {type(transport).__name__}: pass it to the transport."
+        )
     try:
         base_url = httpx.URL(credentials.base_url)
         origin(base_url)  # decodes the host, which finds what is wrong with it
@@ -129,11 +131,11 @@ def settings(
     chosen = arguments.get("transport") or arguments.get("mounts") or "limits" in arguments
     hooks: dict[str, list[Any]] = arguments.get("event_hooks") or {}
     arguments["event_hooks"] = {**hooks, "response": [*hooks.get("response", []), hide_location]}
-    # Requests wait for one of our slots. In httpx's pool, each one that waits slows down all others.
+    # Our slots do the queueing: every request that is queued in httpx's pool slows down the rest.
     arguments.setdefault("limits", httpx.Limits(max_connections=None, max_keepalive_connections=max_connections))
     if arguments.get("http2"):
         for name in ("hpack.hpack", "hpack.table"):
-            logging.getLogger(name).addFilter(_is_no_header)
+            logging.getLogger(name).addFilter(_drop_debug)
     arguments["verify"] = _ssl_context(arguments)
     if is_loopback(base_url.host):
         arguments["trust_env"] = False  # a proxy would get the key, and could not reach this machine
@@ -141,7 +143,7 @@ def settings(
 
 
 def _ssl_context(arguments: dict[str, Any]) -> ssl.SSLContext:
-    """Make the TLS context once for all clients of these arguments; for default ones, once for all of this process."""
+    """Return one TLS context for all clients of these arguments; with default ones, for the whole process."""
     trust_env = arguments.get("trust_env", True)
     if not arguments.keys() & {"verify", "cert", "http2"}:
         return _shared_ssl_context(trust_env, *map(os.environ.get, _TLS_VARIABLES))
@@ -155,18 +157,19 @@ def ssl_context(verify: ssl.SSLContext | str | bool, cert: Any, *, trust_env: bo
 
 @functools.cache
 def _shared_ssl_context(trust_env: bool, *_variables: str | None) -> ssl.SSLContext:
-    """Reading the CA file takes 20 ms. A user's own certificate must never end up in this context."""
+    """Return the TLS context of the whole process."""
+    # Cached because loading the CA file takes 20 ms. A client certificate must never be added to it.
     return httpx.create_ssl_context(trust_env=trust_env)
 
 
-def _is_no_header(record: logging.LogRecord) -> bool:
+def _drop_debug(record: logging.LogRecord) -> bool:
     """At DEBUG, hpack logs the value of every header."""
     return record.levelno > logging.DEBUG
 
 
 @contextlib.contextmanager
 def naming_the_environment() -> Generator[None]:
-    """Turn the errors of httpx's constructor into a CredentialsError that names the environment variables it read."""
+    """Turn errors of httpx's constructor into a CredentialsError that lists the proxy and TLS variables."""
     problem, variables = "", list[str]()
     try:
         yield
@@ -203,7 +206,7 @@ def is_repeatable(request: Request) -> bool:
 
 
 def check_timeout(timeout: Any) -> Timeout:
-    """Return a timeout of httpx without a limit for the pool, whose part our slots play."""
+    """Return an httpx.Timeout without a pool timeout: our slots limit concurrency instead."""
     phases = ("connect", "read", "write")
     seconds = {phase: getattr(timeout, phase) if isinstance(timeout, Timeout) else timeout for phase in phases}
     for value in seconds.values():
@@ -213,7 +216,7 @@ def check_timeout(timeout: Any) -> Timeout:
 
 
 def is_of_http_stack(error: Exception) -> bool:
-    """Return whether httpx raised it, or httpcore: a late TLS alert and faults in HTTP/2 have no name in httpx."""
+    """Return whether httpx or httpcore raised it. httpx leaves some of httpcore's unmapped, such as late TLS alerts."""
     return isinstance(error, RequestError) or any(
         frame.f_globals.get("__name__", "").startswith("httpcore.")
         for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -235,16 +238,20 @@ def operating_system_error(error: BaseException, outer: BaseException | None) ->
         seen.add(id(current))
         found = current if isinstance(current, OSError) else found
         group: Any = getattr(current, "exceptions", ())  # one for each address that was tried
-        todo += [*group, current.__context__, current.__cause__]  # httpcore suppresses the contexts that say most
+        todo += [
+            *group,
+            current.__context__,
+            current.__cause__,
+        ]  # also those hidden by `from None`
     return copy.copy(found)
 
 
 def read_body(response: Response) -> None:
-    """Read as much of the body as is of use, and close the response."""
+    """Read the body (of errors, only the start) and close the response."""
     body = _Body(response)
     try:
         for chunk in response.iter_bytes() if body.is_readable else ():
-            if body.is_full_with(chunk):
+            if body.add(chunk):
                 break
     except RequestError as error:
         body.cut_off(error)
@@ -259,7 +266,7 @@ async def aread_body(response: Response) -> None:
     try:
         if body.is_readable:
             async for chunk in response.aiter_bytes():
-                if body.is_full_with(chunk):
+                if body.add(chunk):
                     break
     except RequestError as error:
         body.cut_off(error)
@@ -281,7 +288,8 @@ class _Body:
         if not self.is_readable:
             self._report(f"cannot be decoded (content-encoding {coding!r})")
 
-    def is_full_with(self, chunk: bytes) -> bool:
+    def add(self, chunk: bytes) -> bool:
+        """Add a chunk; return whether that is enough."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         if not self._response.is_success:
@@ -295,7 +303,7 @@ class _Body:
         return False
 
     def cut_off(self, error: RequestError) -> None:
-        """Of an error's body, a part is enough; any other body is needed completely."""
+        """Accept a truncated error body; raise for any other."""
         if isinstance(error, httpx.DecodingError):
             self._report(f"cannot be decoded ({error})")
         elif self._response.is_success:

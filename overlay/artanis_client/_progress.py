@@ -32,5 +32,5 @@ OnProgress = Callable[[Progress], object]
 def check_on_progress(on_progress: Any) -> OnProgress | None:
     """Return `on_progress`; raise TypeError if it is neither None nor a plain function."""
     if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
-        raise TypeError("on_progress must be a plain function, not async.")
+        raise TypeError("on_progress must be a plain function.")
     return cast("OnProgress | None", on_progress)

@@ -1,4 +1,4 @@
-"""Which failures are transient, and how long to wait before the next attempt. Knows no exception and sends nothing."""
+"""Which failures are transient, and how long to wait before the next attempt. No I/O, and no exception types."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def retry_delay(retries: int, status_code: int | None, retry_after: float | None
     if retry_after is not None:
         return retry_after if retry_after <= MAX_RETRY_AFTER else None
     # The jitter keeps clients that failed together from returning together.
-    return min(MAX_BACKOFF, 0.5 * 2.0 ** min(retries, 10) + random.uniform(0, 0.5))
+    return min(MAX_BACKOFF - 0.5, 0.5 * 2.0 ** min(retries, 10)) + random.uniform(0, 0.5)
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -67,8 +67,8 @@ class Key:
     """The API key of one client, and how to ask its source for a new one.
 
     `ask` returns the key, or an awaitable of it; it is None if the source cannot be asked again. `asked` counts the
-    times that the source answered or failed. A time that was interrupted or cancelled does not count, so whoever
-    waited for it asks in its place.
+    times that the source answered or failed. Interrupted and cancelled attempts do not count, so the next waiter asks
+    instead.
     """
 
     def __init__(self, source: str, ask: Callable[[], Any] | None, known: Secret | None = None) -> None:
@@ -79,7 +79,7 @@ class Key:
         self._failure: Exception | None = None
 
     def is_usable(self, refused: Secret | None) -> bool:
-        """Return whether there is no need to ask: a key is known, and the server has not refused just this one."""
+        """Return whether the known key can be used: it exists, and is not the one that the server just refused."""
         return self.known is not None and (self.known is not refused or self.ask is None)
 
     def accept(self, answer: Any) -> None:
@@ -88,7 +88,7 @@ class Key:
         secret = Secret(answer) if isinstance(answer, str) else answer if isinstance(answer, Secret) else None
         del answer  # an error report shows local variables
         if secret is None:
-            raise CredentialsError.of(Problem("api_key", self.source, "Return a string.", f"is {kind}"))
+            raise CredentialsError.of(Problem("api_key", self.source, "", f"is of type {kind}, not a string"))
         if problem := header_problem(secret):
             raise CredentialsError.of(Problem("api_key", self.source, "Copy the key again, completely.", problem))
         self.known, self._failure = secret, None
@@ -102,7 +102,7 @@ class Key:
     def result(self) -> Secret:
         """Return the key; raise what the source raised."""
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         return cast(Secret, self.known)
 
 

@@ -1,8 +1,8 @@
 """`AsyncTraces.iter`: worker tasks, each on its own connection, read the traces of a window.
 
-The tasks cannot live in a task group that is open while the consumer has its turn: the group's cancel scope would
-catch the consumer's cancellation, and only the task that opened it may close it. So the group is opened by a
-background task, which no task of the consumer owns, and ends when its cancel scope is cancelled.
+A task group must not be open while the consumer has its turn: the group's cancel scope would swallow the consumer's
+cancellation, and only the task that opened the group may close it. So a background task owns the group, and
+cancelling its scope ends it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from .._http import AsyncHttp
 from .._httpx import AsyncClient, httpx
 from ._window import Slot, Window
 
-STOP_TIMEOUT = 0.5  # seconds that the end of a loop waits for its workers
+STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 
 
 class AsyncDetails(AsyncGenerator[TraceDetail, None]):
-    """What `AsyncTraces.iter` returns. It is not a generator function, whose `aclose()` could not be shielded."""
+    """The iterator that `AsyncTraces.iter` returns. A class, because a generator's `aclose()` cannot be shielded."""
 
     def __init__(self, api: AuthenticatedClient, ids: Callable[[], Awaitable[Sequence[str]]], window: Window) -> None:
         self._api = api
@@ -90,7 +90,7 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         if self._ids is not None:
             window.begin(await self._ids(), http.connections.max_connections)
             self._ids = None
-        while True:  # needs no checkpoint: after one window, at the latest, there is something to wait for
+        while True:  # no explicit checkpoint: this waits at least once per window
             new = window.refill()
             if not window.slots:
                 raise StopAsyncIteration
@@ -126,7 +126,7 @@ class _WorkerTasks:
         else:
             from trio.lowlevel import enable_ki_protection, spawn_system_task
 
-            # Ctrl-C is for the task of the consumer.
+            # Deliver KeyboardInterrupt to the consumer, not to a worker.
             self._worker = functools.partial(enable_ki_protection(_WorkerTasks._work), self)
             self._call_soon = native.run_sync_soon
             spawn_system_task(self._run, context=copy_context())
@@ -144,7 +144,7 @@ class _WorkerTasks:
         if not self._ended.is_set():
             await self._changed.wait()
         if self._ended.is_set():
-            raise ArtanisError("The tasks that read traces were cancelled from outside.")
+            raise ArtanisError("traces.iter() was closed, or its background tasks were cancelled.")
 
     def cancel(self) -> None:
         """Cancel pending requests. Safe in another thread, in the garbage collector, and outside any task."""
@@ -164,11 +164,13 @@ class _WorkerTasks:
                     self.read([])
                     await anyio.sleep_forever()
         finally:
-            with anyio.CancelScope(shield=True):
-                for connections in self._connections:
-                    await connections.aclose()
-            self._changed.set()
-            self._ended.set()
+            try:
+                with anyio.CancelScope(shield=True):
+                    for connections in self._connections:
+                        await connections.aclose()
+            finally:
+                self._changed.set()
+                self._ended.set()
 
     async def _work(self, connections: _WorkerConnections) -> None:
         api = copy.copy(self._api)
@@ -196,7 +198,7 @@ class _WorkerConnections:
     def __init__(self, shared: AsyncConnections) -> None:
         self.settings = shared.settings
         self.max_connections = shared.max_connections
-        self.check_open = shared.check_open
+        self.closed_error = shared.closed_error
         self.pause = shared.pause
         self._shared = shared
         self._own = _CancellableClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
@@ -211,23 +213,19 @@ class _WorkerConnections:
 
 
 class _CancellableClient(AsyncClient):
-    """A client for one request at a time that closes its connection even if it is cancelled while TLS is set up."""
+    """A client for one request at a time, which closes its socket even when cancelled during the TLS handshake."""
 
-    _connecting: Any = None
-    _is_connected = False
+    _stream: Any = None
 
     async def send(self, request: httpx.Request, **arguments: Any) -> httpx.Response:
-        if not self._is_connected:
-            request.extensions["trace"] = self._note_connection
-        response = await super().send(request, **arguments)
-        self._is_connected = True
-        return response
+        request.extensions["trace"] = self._note_stream
+        return await super().send(request, **arguments)
 
-    async def _note_connection(self, event: str, info: dict[str, Any]) -> None:
+    async def _note_stream(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith("connect_tcp.complete"):
-            self._connecting = info["return_value"]
+            self._stream = info["return_value"]
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._connecting is not None:
-            await self._connecting.aclose()
+        if self._stream is not None:
+            await self._stream.aclose()

@@ -29,7 +29,7 @@ from .._http import Http
 from .._httpx import Client, httpx
 from ._window import Slot, Window
 
-STOP_TIMEOUT = 0.5  # seconds that the end of a loop waits for its workers
+STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 
 
 def details(
@@ -104,8 +104,8 @@ class _WorkerThreads:
 class _WorkerConnections:
     """What one worker sends through: its own connection, and the slots and key lock of the client.
 
-    If the user chose the connections by transport, mounts or limits, those are used; then a thread that waits for an
-    answer when the loop ends is left waiting for it.
+    If the user chose the connections (transport, mounts or limits), those are used; then pending requests cannot be
+    interrupted when the loop ends.
     """
 
     def __init__(self, shared: Connections, stopped: threading.Event) -> None:
@@ -120,10 +120,9 @@ class _WorkerConnections:
     def local(self) -> Any:
         return self._local
 
-    def check_open(self) -> None:
-        self._shared.check_open()
-        if self._stopped.is_set():
-            raise ArtanisError("traces.iter() was closed.")
+    def closed_error(self) -> ArtanisError | None:
+        stopped = ArtanisError("traces.iter() was closed.") if self._stopped.is_set() else None
+        return stopped or self._shared.closed_error()
 
     def pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)

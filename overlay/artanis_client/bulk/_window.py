@@ -1,4 +1,4 @@
-"""The window of traces that are read ahead of the consumer, in the order of the list. It waits for nothing."""
+"""The window of traces that are read ahead of the consumer, in the order of the list. Does no I/O or waiting."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Window:
         return slots
 
     def is_due(self, slot: Slot) -> bool:
-        """Return whether the consumer may be waiting for this slot. Waking it for all costs a tenth of the rate."""
+        """Return whether the consumer may be waiting for this slot. Waking it for all would cost 10% of the rate."""
         try:
             return self.slots[0] is slot
         except IndexError:  # the consumer has taken it already
