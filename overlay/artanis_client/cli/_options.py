@@ -116,6 +116,10 @@ def _check_period(ctx: click.Context, parameter: click.Parameter, value: str | N
     return value
 
 
+def _on_error(_: click.Context, __: click.Parameter, skip: bool) -> str:
+    return "skip" if skip else "raise"  # with flag_value and default, old versions of click always return "skip"
+
+
 def none_if_empty(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the values of an option that can be repeated, as the library expects them."""
     return values or None
@@ -162,6 +166,6 @@ bulk_options = _combine(
     click.option("--step", "steps", multiple=True, callback=none_if_empty, help="Only this step. Can be repeated."),
     period_options,
     click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Requests in flight."),
-    click.option("--skip-errors", "on_error", flag_value="skip", default="raise", help="Skip unreadable traces."),
+    click.option("--skip-errors", "on_error", is_flag=True, callback=_on_error, help="Skip unreadable traces."),
 )
 """Options of every command that reads many traces, with the names of the library's arguments."""
