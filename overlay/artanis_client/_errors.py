@@ -86,13 +86,19 @@ class CredentialsError(ArtanisError):
 class APIConnectionError(ArtanisError):
     """No usable response arrived: the connection was refused, reset or cut off, or DNS or TLS failed.
 
-    `method` and `url` name the request; `__cause__` is the underlying OSError, if any.
+    Attributes:
+        message: What went wrong.
+        method, url: The request.
+
+    `__cause__` is the underlying OSError, if any.
     """
 
-    def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
+    def __init__(self, message: str, *, method: str = "", url: str = "", hint: str = "") -> None:
+        self.message = message
         self.method = method
         self.url = url
-        super().__init__(f"{method} {url}: {message}".strip())
+        text = f"{method} {url}: {message}".strip()
+        super().__init__(f"{text}. {hint}" if hint else text)
 
 
 class APITimeoutError(APIConnectionError):

@@ -147,14 +147,12 @@ class _Shared:
         if isinstance(error, httpx.TimeoutException):
             phase = type(error).__name__.removesuffix("Timeout").lower()
             seconds = request.extensions.get("timeout", {}).get(phase)
-            failure = _errors.APITimeoutError(
-                f"timed out after {seconds} s ({phase}). Try again, or raise timeout.", **request_of
-            )
+            message, hint = f"timed out after {seconds} s ({phase})", "Try again, or raise timeout."
+            failure = _errors.APITimeoutError(message, **request_of, hint=hint)
         else:
-            text = _errors.printable(_redact(str(error) or str(cause or type(error).__name__), request)).rstrip(".")
-            source = self.credentials.sources["base_url"]
-            advice = f"Check the network, any proxy, and base_url (from {source})."
-            failure = _errors.APIConnectionError(f"{text}. {advice}", **request_of)
+            text = _redact(str(error) or str(cause or type(error).__name__), request)
+            hint = f"Check the network, any proxy, and base_url (from {self.credentials.sources['base_url']})."
+            failure = _errors.APIConnectionError(_errors.printable(text).rstrip("."), **request_of, hint=hint)
         failure.__cause__ = cause
         return failure
 

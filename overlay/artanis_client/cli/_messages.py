@@ -62,10 +62,12 @@ def explain(error: Exception, credentials: Credentials | None, profile: str) -> 
                 f"{error.path or 'the body'} {error.problem}. Check that the base URL points to Artanis, or run "
                 "'artanis contract' to see what has changed."
             ]
-        case _errors.APIConnectionError(__cause__=OSError() as cause) if not isinstance(error, _errors.APITimeoutError):
+        case _errors.APIConnectionError():
             source = name_source(credentials.sources["base_url"]) if credentials else "the default"
-            advice = f"Check the network, the proxy if there is one, and the base URL (from {source})."
-            return [f"{error.method} {error.url}: {cause.strerror or cause}. {advice}"]
+            advice = f"Check the network, any proxy, and the base URL (from {source})."
+            if isinstance(error, _errors.APITimeoutError):
+                advice = "Try again, or raise --timeout."
+            return [f"{error.method} {error.url}: {error.message}. {advice}"]
         case OSError() if error.strerror:
             return [f"{error.strerror}: {error.filename}" if error.filename else error.strerror]
         case ImportError() if (error.name or "").partition(".")[0] in ("rich", "tomlkit"):
