@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,17 @@ from anyio.lowlevel import checkpoint
 
 from artanis_client import _clock
 from support import Both, Server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> Iterator[None]:
+    """Processes that tests start obey Ctrl-C, even if a shell has started the tests as a background job."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # which they would inherit
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import click
@@ -147,6 +147,15 @@ class Terminal:
         os.close(slave)
         self._bytes = b""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, which after a failure may be anywhere."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
     @property
     def shown(self) -> str:
         return self._bytes.decode(errors="replace")
@@ -161,7 +170,8 @@ class Terminal:
         """Everything that is shown until a text is, or to the end."""
         deadline = time.monotonic() + LIMIT
         while until is None or until not in self.shown:
-            assert select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))[0], self.shown
+            assert select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))[0], self.shown[-1000:]
+            assert time.monotonic() < deadline, self.shown[-1000:]
             try:
                 chunk = os.read(self.master, 65536)
             except OSError as error:
@@ -169,7 +179,7 @@ class Terminal:
                     raise
                 chunk = b""
             if not chunk:
-                assert until is None, self.shown
+                assert until is None, self.shown[-1000:]
                 break
             self._bytes += chunk
         return self.shown
@@ -179,7 +189,6 @@ class Terminal:
 
     def end(self) -> tuple[int, str]:
         shown = self.read()
-        os.close(self.master)
         return self.process.wait(LIMIT), shown.replace("\r\n", "\n")
 
 
@@ -211,9 +220,9 @@ def with_a_terminal(**variables: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    assert session.end()[0] == 0
+    with Session() as session:
+        yield session
+        assert session.end()[0] == 0
 
 
 OnTerminal = Callable[..., tuple[int, str]]
@@ -767,11 +776,11 @@ def test_interruption_of_an_export(cli: Cli, at_server: Server, tmp_path: Path) 
     serve(at_server, 60, answer)
     path = tmp_path / "set.jsonl"
     arguments = "traces", "export", path, "--concurrency", "1"
-    terminal = Terminal(ONE_COMMAND, *arguments, environment=with_a_terminal())
-    terminal.read(until="5/60")
-    at_server.wait_for_requests(7)
-    terminal.type("\x03")
-    code, shown = terminal.end()
+    with Terminal(ONE_COMMAND, *arguments, environment=with_a_terminal()) as terminal:
+        terminal.read(until="5/60")
+        at_server.wait_for_requests(7)
+        terminal.type("\x03")
+        code, shown = terminal.end()
     assert code == 130
     assert "Traceback" not in shown
     assert "--resume" in shown
@@ -788,10 +797,10 @@ def test_interruption_of_an_export(cli: Cli, at_server: Server, tmp_path: Path) 
 def test_interruption_of_a_request(at_server: Server) -> None:
     """Ctrl-C while waiting for a response prints nothing."""
     at_server.answer(hold=at_server.stopping, reset=True)
-    terminal = Terminal(ONE_COMMAND, "prompts", "list", environment=with_a_terminal())
-    at_server.wait_for_requests(1)
-    terminal.type("\x03")
-    assert terminal.end() == (130, "^C")
+    with Terminal(ONE_COMMAND, "prompts", "list", environment=with_a_terminal()) as terminal:
+        at_server.wait_for_requests(1)
+        terminal.type("\x03")
+        assert terminal.end() == (130, "^C")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in other ways there")
@@ -928,17 +937,17 @@ def test_login_keeps_a_link(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
 def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     """Login asks for the key without echo, then for the organization and the project."""
     command = "auth", "login", "--base-url", sandbox.base_url
-    terminal = Terminal(ONE_COMMAND, *command, environment=with_a_terminal())
-    for question, answer in (
-        ("API key", sandbox.api_key),
-        ("Organization", sandbox.org_slug),
-        ("Project", sandbox.project_slug),
-    ):
-        terminal.read(until=question)
-        if question == "API key":
-            wait_until(lambda: not is_echoing(terminal))
-        terminal.type(f"{answer}\n")
-    code, shown = terminal.end()
+    with Terminal(ONE_COMMAND, *command, environment=with_a_terminal()) as terminal:
+        for question, answer in (
+            ("API key", sandbox.api_key),
+            ("Organization", sandbox.org_slug),
+            ("Project", sandbox.project_slug),
+        ):
+            terminal.read(until=question)
+            if question == "API key":
+                wait_until(lambda: not is_echoing(terminal))
+            terminal.type(f"{answer}\n")
+        code, shown = terminal.end()
     assert code == 0, shown
     assert sandbox.api_key not in shown
     assert sandbox.org_slug in shown

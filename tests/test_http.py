@@ -228,7 +228,7 @@ def test_many_gathered_tasks(server: Server) -> None:
     async def main() -> None:
         hooks = {"event_hooks": {"request": [hook]}}
         async with (
-            AsyncArtanis(**server.credentials, max_connections=4, timeout=50, httpx_args=hooks) as client,
+            AsyncArtanis(**server.credentials, max_connections=4, timeout=90, httpx_args=hooks) as client,
             anyio.create_task_group() as group,
         ):
             for number in range(500):
@@ -236,7 +236,7 @@ def test_many_gathered_tasks(server: Server) -> None:
 
     anyio.run(main)
     assert len({request.connection for request in server.requests}) <= 4
-    assert timeouts == [{"connect": 50, "read": 50, "write": 50, "pool": None}] * 500
+    assert timeouts == [{"connect": 90, "read": 90, "write": 90, "pool": None}] * 500
 
 
 def test_threads_share_a_client(server: Server) -> None:
