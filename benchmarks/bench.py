@@ -44,7 +44,7 @@ with Artanis() as client:
 
 @contextmanager
 def sandbox(*options: str) -> Iterator[dict[str, str]]:
-    """The variables that point a client at a sandbox in a process of its own."""
+    """The variables that point a client at a sandbox in another process."""
     command = [sys.executable, "-m", "artanis_client.sandbox", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A server that costs next to nothing, so that what is measured is the client: `server(latency, traces)`.
+"""A server that costs next to nothing, so that the client is measured: `server(latency, traces)`.
 
 It has the lists and details of as many traces as asked, made when they are, each with five spans as in the sandbox.
 """

@@ -154,7 +154,7 @@ def new_client() -> httpx.AsyncClient:
 
 
 async def fetch(client: httpx.AsyncClient, url: str, timeout: float) -> str | None:
-    """Return the text at `url`, or None if the site says that there is none; stop for anything else."""
+    """Return the text at `url`, or None if it does not exist; stop for any other failure."""
     target = url
     try:
         async with asyncio.timeout(timeout):

@@ -275,7 +275,7 @@ def test_a_trace_that_cannot_be_read(
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (500, InternalServerError)])
 def test_what_is_wrong_with_all_of_them(server: Server, kind: str, status: int, error: type[ArtanisError]) -> None:
-    """Only what is wrong with one trace is skipped."""
+    """Only errors of a single trace are skipped."""
     serve(server, 10, lambda _: Answer(status))
     with pytest.raises(error):
         Both(kind, server).run(read_all(kind, on_error="skip"), max_retries=0)
@@ -290,7 +290,7 @@ def test_the_list_cannot_be_read(server: Server, kind: str) -> None:
 
 
 def test_faults(kind: str, sleeps: list[float]) -> None:
-    """Where one request in twenty fails in passing, nothing is lost."""
+    """If one request in twenty fails temporarily, nothing is lost."""
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = Both(kind, sandbox).run(read_all(kind), max_retries=6)
         assert sandbox.request_count > 81
@@ -327,7 +327,7 @@ def test_deleted_since_the_list(kind: str) -> None:
     ],
 )
 def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
-    """What is wrong with an argument is said before the loop begins."""
+    """A wrong argument is reported before the loop begins."""
     with pytest.raises(error, match=text):
         both.run(lambda client: client.traces.iter(**arguments))
     assert not both.server.requests
@@ -445,7 +445,7 @@ def test_a_loop_that_never_began(server: Server, kind: str) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_cancelled(server: Server, backend: str, patient: None) -> None:
-    """A cancelled loop leaves nothing behind, and goes on with the trace that was next if it is asked for."""
+    """A cancelled loop leaves nothing behind, and continues with the next trace if it is asked for one."""
     held = hang_after(server, 3)
 
     async def main(client: Any) -> list[str]:
@@ -490,7 +490,7 @@ def test_two_tasks_and_one_loop(server: Server) -> None:
 
 
 def test_the_client_is_closed(server: Server, kind: str) -> None:
-    """Closing the client in the middle is an error of the loop's, once what was read is used up."""
+    """If the client is closed, the loop raises an error once the traces that were read are used up."""
     serve(server, 40)
 
     def main(client: Any) -> None:

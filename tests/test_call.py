@@ -1,4 +1,4 @@
-"""`call` and `acall`: what is not as the contract says is one kind of error, that says what and where."""
+"""`call` and `acall`: a response that does not match the contract is one kind of error, which says what and where."""
 
 from __future__ import annotations
 

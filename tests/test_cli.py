@@ -594,7 +594,7 @@ def test_wrong_usage(arguments: str, said: str, cli: Cli, at_server: Server) -> 
 def test_configuration(
     variable: str, value: str, code: int, said: str, cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missing or wrong is reported in the terms of the command line, with every way to supply it."""
+    """Missing and wrong settings are reported in the terms of the command line, with every way to supply them."""
     monkeypatch.setenv(variable, value)
     if variable == "ARTANIS_PROFILE":
         monkeypatch.setenv("ARTANIS_CONFIG_FILE", os.devnull)

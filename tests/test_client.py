@@ -145,7 +145,7 @@ def test_a_copy_made_by_other_means_sends_nothing(server: Server) -> None:
 
 
 def test_with_options_shares_connections(server: Server) -> None:
-    """A view has options of its own on the connections of the client, and leaves the client as it was."""
+    """A view has its own options, shares the connections of the client, and leaves the client unchanged."""
     server.answer(body={"prompts": []})
     with Artanis(**server.credentials) as client:
         client.prompts.list()
@@ -162,7 +162,7 @@ def test_with_options_shares_connections(server: Server) -> None:
 
 
 def test_with_options_keeps_what_is_not_given(server: Server) -> None:
-    """A view of a view adds to it; None is a timeout of its own, meaning none."""
+    """A view of a view adds to its options; timeout=None means no timeout."""
     with Artanis(**server.credentials) as client:
         view = client.with_options(max_retries=5).with_options(timeout=None)
         assert view._http.max_retries == 5

@@ -296,7 +296,7 @@ def test_an_async_function(server: Server) -> None:
 
 @pytest.mark.parametrize("answer", [None, 5, b"bytes", "", "a b"])
 def test_a_function_that_returns_no_key(both: Both, server: Server, answer: Any) -> None:
-    """What is no key is a CredentialsError, and no request."""
+    """A function that does not return a key is a CredentialsError, and no request."""
     with pytest.raises(CredentialsError, match="api_key from the argument api_key"):
         both.run(lambda client: client.prompts.list(), api_key=lambda: answer)
     assert server.requests == []

@@ -261,7 +261,7 @@ def test_errors_survive_a_process_pool() -> None:
 
 
 def test_a_subclass_of_a_user_survives_too() -> None:
-    """A subclass with a constructor of its own can be pickled all the same."""
+    """A subclass with its own constructor can be pickled, too."""
     error = Custom(5)
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.number, str(again)) == (Custom, 5, "custom")

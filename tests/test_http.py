@@ -301,7 +301,7 @@ def test_event_loops_in_several_threads(server: Server) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_after_fork(server: Server) -> None:
-    """A forked process gets connections of its own, and the parent's stay usable."""
+    """A forked process gets its own connections, and the parent's stay usable."""
     server.answer(body={"prompts": []})
     with Artanis(**server.credentials) as client:
         client.prompts.list()
@@ -581,7 +581,7 @@ def test_closing_after_fork(server: Server) -> None:
 
 
 def test_a_body_that_can_be_sent_once(server: Server) -> None:
-    """A streamed request body is not repeated, neither after a failure in passing nor with a new key."""
+    """A streamed request body is not repeated, neither after a transient failure nor with a new key."""
     numbers = iter(range(10))
     credentials: dict[str, Any] = {**server.credentials, "api_key": lambda: f"key-{next(numbers)}"}
     for status in (503, 401):

@@ -35,7 +35,7 @@ def prompts(both: Both, **options: Any) -> Any:
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 599])
 def test_what_passes_is_retried(both: Both, server: Server, status: int) -> None:
-    """Two failures in passing, then an answer: the call returns it."""
+    """Two transient failures, then a response: the call returns it."""
     server.answer(status, {"error": "x"}, NOW)
     server.answer(status, {"error": "x"}, NOW)
     server.answer(body={"prompts": []})
@@ -239,7 +239,7 @@ print(sorted(sys.modules.keys() & {{"tenacity", "dateutil", "starlette", "uvicor
 
 
 def test_failures_are_the_last_of_their_kind(both: Both, server: Server) -> None:
-    """What is raised is the failure itself, not one of the retry library, and no chain of earlier ones."""
+    """The last failure is raised as it is, without a chain of earlier ones."""
     server.answer(503, headers=NOW)
     with pytest.raises(InternalServerError) as caught:
         prompts(both)

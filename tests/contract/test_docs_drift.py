@@ -375,7 +375,7 @@ def test_no_credentials(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_recorded(site: Site) -> None:
-    """The record is the same for the same pages, in whatever order they come, and holds headings but no text."""
+    """The record is the same for the same pages in any order, and contains headings but no text."""
     site.accept()
     first = site.fingerprints.read_text(encoding="utf-8")
     site.listed.reverse()

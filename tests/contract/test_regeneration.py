@@ -159,7 +159,7 @@ def test_a_new_operation(run: Callable[[str], str], server: Server) -> None:
 
 
 def test_a_post_with_a_body(run: Callable[[str], str], server: Server) -> None:
-    """It sends its body and both headers; a failure in passing is not repeated, because it may have had its effect."""
+    """It sends its body and both headers. Failures are not retried: the first attempt may have succeeded."""
     server.answer(201, {"id": "r1"})
     server.answer(503, headers={"Retry-After": "0"})
     shown = run("""

@@ -217,7 +217,7 @@ def test_a_removal_is_told_once(clone: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_what_is_provisional_breaks_nobody(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A guess may be taken back; it has a heading of its own."""
+    """Provisional parts may change; they have a separate heading."""
     edit(clone, lambda d: d["paths"].pop("/api/knowledge-docs/{knowledgeDocId}"))
     assert spec_diff.main(["--root", str(clone)]) == 0
     shown = capsys.readouterr().out
