@@ -10,7 +10,8 @@ The key and the organization come from where the client finds them (environment,
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -129,6 +130,8 @@ class Read(NamedTuple):
     """Whether an earlier run has read it, too."""
 
 
+PageReader = Callable[[], list[Read] | None]
+
 Changed = tuple[models.TraceDetail, bool]
 """A trace that is new or has changed, and whether an earlier run has read it, too."""
 
@@ -227,8 +230,11 @@ def artanis(
             for version in history.versions
         ] or dlt.mark.materialize_table_schema()
 
-    @dlt.resource(selected=False, parallelized=True)
-    def trace_pages() -> Iterator[list[Read]]:
+    @dlt.resource(selected=False)
+    def trace_pages() -> Iterator[PageReader | None]:
+        yield from _in_background(read_pages())
+
+    def read_pages() -> Generator[list[Read]]:
         state = remembered("traces")
         with client() as artanis:
             created = {trace.id: trace.created_at for trace in artanis.traces.list()}
@@ -287,6 +293,34 @@ def _file_format(pipeline: SupportsPipeline, chosen: TLoaderFileFormat | None) -
     if chosen:
         return chosen
     return "parquet" if preferred in ("insert_values", None) else preferred
+
+
+def _in_background(pages: Generator[list[Read]]) -> Iterator[PageReader | None]:
+    """Read each page in one of dlt's threads, while dlt works on the page before.
+
+    That is what `parallelized=True` does, except that `add_limit` may end it at any moment: dlt would close the
+    generator without waiting for the thread that runs it, and the run would fail ("generator already executing").
+    """
+    lock = threading.Lock()
+    is_busy = is_done = False
+
+    def read_page() -> list[Read] | None:
+        nonlocal is_busy, is_done
+        with lock:
+            page = next(pages, None)
+            is_busy, is_done = False, page is None
+        return page
+
+    try:
+        while not is_done:
+            if is_busy:
+                yield None  # not yet: dlt does something else, and asks again
+            else:
+                is_busy = True
+                yield read_page
+    finally:
+        with lock:
+            pages.close()
 
 
 # What to read, and what was read
