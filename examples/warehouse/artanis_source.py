@@ -1,10 +1,10 @@
-"""A dlt source of one Artanis project: its prompts, and its traces with what reviewers made of them.
+"""A dlt source for one Artanis project: its prompts, its traces and their reviews.
 
-The API lists every trace and has no "changed since": a review does not move `updatedAt`. So a run reads the list once,
-then the traces that are new, and those of which not every span was reviewed yet. What it has to know for that, dlt
-keeps in the state of the source, together with the data.
+The API always lists all traces and cannot filter by change: a review does not change `updatedAt`. So a run reads the
+list once, then the new traces and those with spans that were not reviewed yet. dlt stores which traces those are in the
+state of the source, together with the data.
 
-The key and the organization come from where the client finds them (environment, profile), and never enter dlt.
+The client finds the API key and the organization itself (environment, profile); they are never passed to dlt.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from artanis_client import (
     models,
 )
 
-PAGE = 500  # traces that go through dlt together
+PAGE = 500  # traces that dlt processes together
 
 _log = logging.getLogger("artanis_source")
 
@@ -40,8 +40,9 @@ Row = dict[str, Any]
 Free = Callable[[Any], str | None]
 
 
-# Every column, so that each is there from the first run on, also where nothing is in it yet. What the contract does not
-# know is JSON in one of them: in columns of their own, dlt would coerce values of another type or fail for good.
+# Lists every column, so that each exists from the first run, even if it is still empty. Fields that are not in the
+# contract go into `additional_properties`: if they had separate columns and changed their type, dlt would coerce their
+# values, or every later load would fail.
 _COLUMNS: dict[str, dict[str, str]] = {
     "prompts": {
         "id": "key",
@@ -114,26 +115,26 @@ _KINDS: dict[str, dict[str, Any]] = {
     "bool": {"data_type": "bool"},
     "timestamp": {"data_type": "timestamp", "timezone": True},
     "key": {"data_type": "text", "nullable": False, "primary_key": True},
-    "group": {"data_type": "text", "merge_key": True},  # rows that have it in common are replaced together
-    "deleted": {"data_type": "bool", "hard_delete": True},  # never true in the warehouse: it makes dlt delete a row
+    "group": {"data_type": "text", "merge_key": True},  # rows with the same value are replaced together
+    "deleted": {"data_type": "bool", "hard_delete": True},  # makes dlt delete the row, so never true in the warehouse
 }
 
 
 class Read(NamedTuple):
-    """What reading a trace came to."""
+    """The result of reading one trace."""
 
     trace_id: str
     created_at: datetime
     detail: models.TraceDetail | None
-    """None if it was left out: it is gone, or not what the contract says."""
+    """None if the trace was skipped: it is gone, or does not match the contract."""
     again: bool
-    """Whether an earlier run has read it, too."""
+    """Whether an earlier run has already read this trace."""
 
 
 PageReader = Callable[[], list[Read] | None]
 
 Changed = tuple[models.TraceDetail, bool]
-"""A trace that is new or has changed, and whether an earlier run has read it, too."""
+"""A trace that is new or has changed, and whether an earlier run has already read it."""
 
 
 @dlt.source(name="artanis", max_table_nesting=0)
@@ -145,36 +146,37 @@ def artanis(
     concurrency: int = 16,
     file_format: TLoaderFileFormat | None = None,
 ) -> tuple[DltResource, ...]:
-    """Tables `prompts`, `prompt_versions`, `traces`, `spans`, `feedback` and `evaluation_examples` of a project.
+    """Read `prompts`, `prompt_versions`, `traces`, `spans`, `feedback` and `evaluation_examples` of a project.
 
     Args:
-        project_slug: The project; without it, the one that the client finds. A pipeline is for one project.
-        profile: Section of the client's configuration file to read with.
-        review_window_days: For how long after it was created a trace is read again, in every run, until each of its
-            spans has an approved output.
-        overlap_hours: How much older than the newest trace that was loaded a trace may be and still be noticed as new:
-            longer than any run takes to appear in the list.
-        concurrency: Requests in flight at once.
-        file_format: What dlt writes for the destination to load: "jsonl", "parquet" or "insert_values". Without it,
-            what suits the destination of the pipeline, which then has to be made before the source.
+        project_slug: The project to read (default: the one that the client finds). A pipeline holds one project.
+        profile: Section of the client's configuration file to use.
+        review_window_days: Every run reads an unreviewed trace again until each of its spans has an approved output, or
+            until this many days after the trace was created.
+        overlap_hours: A trace that is up to this much older than the newest loaded trace still counts as new. Choose
+            more than a trace ever takes to appear in the list.
+        concurrency: Maximum number of requests in flight.
+        file_format: Format of the files that dlt writes and the destination loads: "jsonl", "parquet" or
+            "insert_values" (default: the best one for the pipeline's destination). Create the pipeline before the
+            source.
 
     Raises:
-        ValueError: A time is negative, or the destination does not load files of this format.
+        ValueError: If a time is negative, or if the destination cannot load this file format correctly.
     """
     if not (review_window_days >= 0 and overlap_hours >= 0):
-        raise ValueError("review_window_days and overlap_hours may not be negative.")
+        raise ValueError("review_window_days and overlap_hours must be at least 0.")
     window, overlap = timedelta(days=review_window_days), timedelta(hours=overlap_hours)
 
     def client() -> Artanis:
-        # More patient than usual: a request that fails for good undoes the thousands before it in the run.
+        # Retry more often than usual: one request that keeps failing wastes the thousands before it in the run.
         return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
 
     def remembered(kind: str) -> dict[str, Any]:
         state = dlt.current.source_state()
         if state.setdefault("project", project_slug) != project_slug:
             raise ArtanisError(
-                f"The pipeline holds the project {state['project']}: load {project_slug} with another pipeline into"
-                " another dataset."
+                f"This pipeline already holds project {state['project']}. Load {project_slug} with another"
+                " pipeline, into another dataset."
             )
         known: dict[str, Any] = state.setdefault(kind, {})
         return known
@@ -195,7 +197,7 @@ def artanis(
                 try:
                     history = artanis.prompts.get(prompt.id)
                 except (NotFoundError, APIResponseValidationError) as error:
-                    _log.warning("prompt %s is left out: %s", prompt.id, error)
+                    _log.warning("Skipping prompt %s: %s", prompt.id, error)
                     continue
                 if known.get(prompt.id) != (digest := _digest(prompt, history)):
                     known[prompt.id] = digest
@@ -242,7 +244,7 @@ def artanis(
             page: list[Read] = []
 
             def take(progress: Progress) -> None:
-                asked = progress.trace_id  # the answer may name another
+                asked = progress.trace_id  # the response may contain a different id
                 page.append(Read(asked, created[asked], None, asked in again))
 
             for detail in artanis.traces.iter(
@@ -255,7 +257,7 @@ def artanis(
             if page or not state:
                 yield page
 
-    # A step of its own, so that `add_limit` on the pages never ends between what is remembered and what is written.
+    # A separate step, so that `add_limit` on the pages cannot stop a run between recording a page and writing it.
     @dlt.transformer(data_from=trace_pages, selected=False)
     def trace_details(page: list[Read]) -> list[Changed] | None:
         state = remembered("traces")
@@ -286,20 +288,20 @@ def artanis(
 
 
 def _file_format(pipeline: SupportsPipeline, chosen: TLoaderFileFormat | None) -> TLoaderFileFormat:
-    """What the destination prefers, but Parquet in place of SQL: DuckDB takes fifteen times as long to load that."""
+    """Choose the destination's preferred format, but Parquet instead of SQL, which takes DuckDB 15 times as long."""
     preferred = pipeline.destination.capabilities().preferred_loader_file_format
     if chosen == "jsonl" and preferred == "insert_values":
-        raise ValueError("The destination guesses types in JSON Lines. Let file_format be parquet or insert_values.")
+        raise ValueError("This destination guesses types in JSON Lines. Use file format parquet or insert_values.")
     if chosen:
         return chosen
     return "parquet" if preferred in ("insert_values", None) else preferred
 
 
 def _in_background(pages: Generator[list[Read]]) -> Iterator[PageReader | None]:
-    """Read each page in one of dlt's threads, while dlt works on the page before.
+    """Read each page in one of dlt's threads, while dlt processes the previous page.
 
-    That is what `parallelized=True` does, except that `add_limit` may end it at any moment: dlt would close the
-    generator without waiting for the thread that runs it, and the run would fail ("generator already executing").
+    `parallelized=True` would do the same, but does not work with `add_limit`: when the limit is reached, dlt closes the
+    generator without waiting for the thread that runs it, and the run fails ("generator already executing").
     """
     lock = threading.Lock()
     is_busy = is_done = False
@@ -314,7 +316,7 @@ def _in_background(pages: Generator[list[Read]]) -> Iterator[PageReader | None]:
     try:
         while not is_done:
             if is_busy:
-                yield None  # not yet: dlt does something else, and asks again
+                yield None  # not ready: dlt does something else, then asks again
             else:
                 is_busy = True
                 yield read_page
@@ -323,13 +325,13 @@ def _in_background(pages: Generator[list[Read]]) -> Iterator[PageReader | None]:
             pages.close()
 
 
-# What to read, and what was read
+# Deciding which traces to read, and recording which were read
 
 
 def _plan(
     state: dict[str, Any], created: dict[str, datetime], window: timedelta, overlap: timedelta
 ) -> tuple[list[str], set[str]]:
-    """The traces that are new, oldest first, and those to read again."""
+    """Return the new traces, oldest first, and the traces to read again."""
     window_begin = _before(datetime.now(UTC), window)
     recent, unfinished = state.get("recent", {}), state.get("open", {})
     newest = state.get("newest")
@@ -352,14 +354,14 @@ def _plan(
 
 
 def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overlap: timedelta) -> list[Changed]:
-    """Take note of what was read; returns what is new or has changed."""
+    """Record in the state what was read, and return the new and changed traces."""
     now = datetime.now(UTC)
     window_begin = _before(now, window)
     recent, unfinished = state.setdefault("recent", {}), state.setdefault("open", {})
     newest = state.setdefault("newest", None)
     changed: list[Changed] = []
     for read in page:
-        # A clock that is ahead must not make everything that follows look old.
+        # A trace dated in the future must not make all later traces look old.
         moment = min(read.created_at, now)
         newest = moment if newest is None else max(newest, moment)
         if read.detail is None:
@@ -382,14 +384,14 @@ def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overla
 
 
 def _before(moment: datetime, span: timedelta) -> datetime:
-    """So long before, or the beginning of time."""
+    """Subtract `span` from `moment`, or return the earliest possible time if that overflows."""
     try:
         return moment - span
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
 
 
-_UNREAD = ""  # in place of a digest: was left out, and while it is listed, a later run or client may be able to read it
+_UNREAD = ""  # replaces the digest of a skipped trace: while it is listed, a later run or client may be able to read it
 
 
 def _digest(*parts: Any) -> str:
@@ -401,7 +403,7 @@ def _digest(*parts: Any) -> str:
 
 
 def _rows(page: list[Changed], key: str, rows_of: Callable[[models.TraceDetail, Free], list[Row]], free: Free) -> Any:
-    """The rows of a page, and one that makes dlt delete what was there where a trace has none any more."""
+    """Return the rows of a page; for a trace that no longer has any, add a row that makes dlt delete the old ones."""
     rows = []
     for trace, again in page:
         found = rows_of(trace, free)
@@ -481,12 +483,12 @@ def _row(**columns: Any) -> Row:
 
 
 def _json(value: Any) -> str | None:
-    """Free JSON as text, of which dlt makes JSON again, where it would otherwise take the text `"42"` for a number."""
+    """Encode free-form JSON as text for dlt to parse; passed as it is, the text `"42"` would become a number."""
     if value is None:
         return None
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # what Python reads and orjson does not write, such as an integer of 30 digits
+    except TypeError:  # Python can read it but orjson cannot write it, such as an integer of 30 digits
         text = _text(json.dumps(value, ensure_ascii=False))
     try:
         orjson.dumps(orjson.loads(text))
@@ -496,11 +498,11 @@ def _json(value: Any) -> str | None:
 
 
 def _json_spelled(value: Any) -> str | None:
-    """The same for formats in which dlt writes a text without its quotes, which a warehouse does not take for JSON."""
+    """Encode JSON for file formats in which dlt writes text without quotes, which warehouses reject as JSON."""
     text = _json(value)
     return text if text is None or text[0] in "{[" else orjson.dumps(text).decode()
 
 
 def _text(text: str) -> str:
-    """Text without halves of surrogate pairs, which JSON can spell and no warehouse takes."""
+    """Replace unpaired surrogates, which JSON allows but no warehouse accepts."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

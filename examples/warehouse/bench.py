@@ -1,4 +1,4 @@
-"""How fast a project is loaded into DuckDB, as a share of how fast `traces.iter` reads it, in the same run.
+"""Compare how fast a project is loaded into DuckDB with how fast `traces.iter` reads it in the same run.
 
 make bench-warehouse
 """
@@ -19,7 +19,7 @@ from artanis_source import artanis
 from load import load
 
 TRACES = 10_000
-ROUNDS = 5  # one alone is off by a tenth either way, where server and client share the cores
+ROUNDS = 5  # a single round varies by 10% either way if server and client share the cores
 TARGET = 0.70
 
 SERVER = """
@@ -48,8 +48,8 @@ def write(folder: Path) -> float:
 
 
 def main() -> None:
-    """Print a line for each round, and the median."""
-    os.chdir(Path(__file__).parent)  # where dlt finds its configuration
+    """Print the speeds and their ratio for each round, then the median ratio."""
+    os.chdir(Path(__file__).parent)  # dlt looks for its configuration in the working directory
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(TRACES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -62,9 +62,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 reading, loading = read(), write(Path(folder))
             ratios.append(reading / loading)
-            print(f"traces.iter {TRACES / reading:.0f} a second, loaded {TRACES / loading:.0f}: {ratios[-1]:.2f}")
+            print(f"traces/s: traces.iter {TRACES / reading:.0f}, load {TRACES / loading:.0f}; ratio {ratios[-1]:.2f}")
         server.stdin.close()
-    print(f"median {statistics.median(ratios):.2f} (target {TARGET:.2f})")
+    print(f"median ratio {statistics.median(ratios):.2f} (target {TARGET:.2f})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The recipe, against local servers: every row arrives exactly once, and nothing is read twice without need."""
+"""Test the recipe against local servers: every row arrives exactly once, and nothing is read twice needlessly."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from support import IS_SLOW, KEY, LIMIT, PROMPT, Answer, Request, Server, span, 
 
 HERE = Path(__file__).parent
 EVERYTHING = 36500
-"""A review window, in days, that covers every trace of the sandbox: they are from spring 2026."""
+"""A review window, in days, that covers every trace in the sandbox; they date from spring 2026."""
 HANG = 300.0
-"""Seconds that a command takes only if it hangs, also on a busy machine."""
+"""Timeout in seconds that a command exceeds only if it hangs, even on a busy computer."""
 
 slow = pytest.mark.skipif(not IS_SLOW, reason="takes minutes: make slow")
-"""For tests that start many processes, and for those that repeat what a faster one proves, one case at a time."""
+"""Marks tests that start many processes, and tests that repeat the cases of a faster test one at a time."""
 
 TRACES = 30
-"""How many traces the sandbox has, unless a test says otherwise."""
+"""The default number of traces in the sandbox."""
 
 TABLES = ["prompts", "prompt_versions", "traces", "spans", "feedback", "evaluation_examples"]
 
 
 class Warehouse:
-    """A DuckDB file, and the pipeline that loads it."""
+    """A DuckDB file and the pipeline that loads it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Warehouse:
         tables: list[str] | None = None,
         **options: Any,
     ) -> bool:
-        """Load, and return whether dlt loaded something. Loading only some tables is faster."""
+        """Load the given tables (fewer are faster) or all, and return whether dlt loaded anything."""
         pipeline = self.pipeline()
         made = source() if source else artanis(**{"review_window_days": EVERYTHING, **options})
         info = load(pipeline, made.with_resources(*tables) if tables else made, full_refresh=full_refresh)
@@ -83,7 +83,7 @@ class Warehouse:
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """The rows as JSON, without what dlt adds, sorted by key."""
+        """Return the rows as JSON, sorted by key and without dlt's columns."""
         columns = {row["column_name"]: row["column_type"] for row in self.query(f"DESCRIBE {table}")}
         found = []
         for row in self.query(f"SELECT * FROM {table}"):
@@ -99,7 +99,7 @@ class Warehouse:
         return [row["id"] for row in self.query(f"SELECT id FROM {table} ORDER BY id")]
 
     def counts(self) -> dict[str, int]:
-        """The number of rows in each table, including dlt's own."""
+        """Return the number of rows in each table, including dlt's internal tables."""
         schema = f"table_schema = '{self.dataset}'"
         tables = self.query(f"SELECT table_name AS name FROM information_schema.tables WHERE {schema}")
         count = " UNION ALL ".join(
@@ -113,7 +113,7 @@ def iso(moment: datetime) -> str:
 
 
 def held_by(sandbox: Sandbox) -> dict[str, list[dict[str, Any]]]:
-    """The rows that a sandbox's answers should become, computed without the client."""
+    """Compute, without the client, the rows that a sandbox's responses should produce."""
     headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
     with httpx.Client(base_url=sandbox.base_url, headers=headers, timeout=60) as http:
 
@@ -184,7 +184,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the waits of the client: how long they are does not matter here."""
+    """Shorten the client's retry delays, which do not matter here."""
     monkeypatch.setattr("artanis_client._clock.sleep", lambda seconds: time.sleep(min(seconds, 0.01)))
 
 
@@ -213,7 +213,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 
 @pytest.fixture
 def loaded(original: Warehouse, warehouse: Warehouse, sandbox: Sandbox) -> Warehouse:
-    """A warehouse that holds everything from the sandbox: a copy, because the first load takes longest."""
+    """Return a warehouse with everything from the sandbox: a copy, because the first load takes longest."""
     shutil.copytree(original.folder, warehouse.folder)
     return warehouse
 
@@ -224,7 +224,7 @@ def use(server: Sandbox | Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Project:
-    """A project on a server, with traces that a test can change."""
+    """A project on a local server, with traces that tests can change."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -246,7 +246,7 @@ class Project:
         return found.get(path.rpartition("/")[2], Answer(404, {"error": "Not found"}))
 
     def add(self, name: str, created: datetime | None = None, *, output: Any = "x", **fields: Any) -> dict[str, Any]:
-        """Add a trace with one span, which is reviewed unless `approvedOutput` says otherwise."""
+        """Add a trace with one span, which is approved as it is unless `approvedOutput` is given."""
         detail = trace(id=name, createdAt=iso(created or datetime(2026, 4, 8, 9, tzinfo=UTC)))
         approved = fields.pop("approvedOutput", output)
         fields = {"id": f"span-{name}", "output": output, "approvedOutput": approved, **fields}
@@ -255,7 +255,7 @@ class Project:
         return detail
 
     def read(self) -> list[str]:
-        """Return the names of the traces that were read since the last call; the list itself counts as ""."""
+        """Return the names of the traces requested since the last call; "" stands for the list of traces."""
         paths = [request.path.partition("?")[0] for request in self.server.requests]
         self.server.requests.clear()
         names = [path.removeprefix("/api/traces").strip("/") for path in paths if path.startswith("/api/traces")]
@@ -288,13 +288,13 @@ def comment(**fields: Any) -> dict[str, Any]:
     ("traces", "concurrency"), [(100, 16), pytest.param(20_000, 64, marks=slow)], ids=["100", "20,000"]
 )
 def test_every_row(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, traces: int, concurrency: int) -> None:
-    """The warehouse holds exactly what the sandbox holds, although one request in twenty fails."""
+    """The warehouse holds exactly what the sandbox holds, even if one request in twenty fails."""
     if traces == 100:
         retry_at_once(monkeypatch)
     with Sandbox(traces=traces, fault_rate=0.05) as sandbox:
         use(sandbox, monkeypatch)
         assert warehouse.run(concurrency=concurrency)
-        assert sandbox.request_count > 1 + 3 + 1 + traces  # some were repeated
+        assert sandbox.request_count > 1 + 3 + 1 + traces  # some were retried
         sandbox.fault_rate = 0
         held = held_by(sandbox)
     for table in TABLES:
@@ -304,7 +304,7 @@ def test_every_row(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, traces
 
 
 def test_types(loaded: Warehouse) -> None:
-    """Columns have types, times have a zone, and every table has a key."""
+    """Columns have the right types, times have a time zone, and every table has a key."""
     columns = {row["column_name"]: row["column_type"] for row in loaded.query("DESCRIBE spans")}
     assert {columns[name] for name in ("input", "output", "approved_output", "metadata")} == {"JSON"}
     assert columns["created_at"] == "TIMESTAMP WITH TIME ZONE"
@@ -327,18 +327,18 @@ UNLOADABLE: dict[str, tuple[Any, Any]] = {
     "surrogate in a key": ({"half \ud83d": 1}, {"half ?": 1}),
     "deep": (json.loads("[" * 300 + "]" * 300), "[" * 300 + "]" * 300),
 }
-"""Values that would make the load fail, and the nearest ones that do not."""
+"""Values that would make the load fail, each with the nearest value that loads."""
 
 
 def together_and_alone(values: list[Any]) -> list[Any]:
-    """Parameters: all values at once, and in `make slow` each of them by itself."""
+    """Return test parameters: all values at once, and with `make slow` also each value alone."""
     alone = [pytest.param([value], marks=slow, id=f"{value!r:.40}") for value in values]
     return [pytest.param(values, id="all at once"), *alone]
 
 
 @pytest.mark.parametrize("values", together_and_alone(JSON))
 def test_json(warehouse: Warehouse, project: Project, values: list[Any]) -> None:
-    """Free JSON arrives unchanged, including strings that look like JSON."""
+    """Free-form JSON arrives unchanged, including strings that look like JSON."""
     for number, value in enumerate(values):
         project.add(f"{number:02}", output=value, input={"value": value})
     warehouse.run(tables=["traces", "spans"])
@@ -350,7 +350,7 @@ def test_json(warehouse: Warehouse, project: Project, values: list[Any]) -> None
 
 @pytest.mark.parametrize("names", together_and_alone(list(UNLOADABLE)))
 def test_json_that_does_not_load(warehouse: Warehouse, project: Project, names: list[str]) -> None:
-    """A value that would make every later load fail too is stored as the nearest one that loads."""
+    """A value that would make this and every later load fail is stored as the nearest value that loads."""
     for number, name in enumerate(names):
         project.add(f"{number:02}", output=UNLOADABLE[name][0])
     warehouse.run(tables=["traces", "spans"])
@@ -359,13 +359,13 @@ def test_json_that_does_not_load(warehouse: Warehouse, project: Project, names: 
 
 @pytest.mark.parametrize("file_format", [pytest.param("parquet", marks=slow), "insert_values"])
 def test_file_format(warehouse: Warehouse, sandbox: Sandbox, file_format: str) -> None:
-    """The rows are the same in each file format that DuckDB loads; Parquet is the default."""
+    """Every file format that DuckDB supports produces the same rows."""
     warehouse.run(file_format=file_format)
     assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
 
 
 def test_parquet_files(tmp_path: Path, command: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a bucket's Parquet files, free JSON is text that every JSON parser reads."""
+    """In Parquet files, free-form JSON is text that any JSON parser can read."""
     with Sandbox(traces=20) as sandbox:
         use(sandbox, monkeypatch)
         monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
@@ -378,7 +378,7 @@ def test_parquet_files(tmp_path: Path, command: Callable[..., str], monkeypatch:
 
 
 def test_empty_project(warehouse: Warehouse, project: Project) -> None:
-    """A table exists with all its columns before it has rows, so that queries work."""
+    """Every table has all its columns before it has rows, so queries work on an empty project."""
     assert warehouse.run()
     assert {table: warehouse.rows(table) for table in TABLES[2:]} == {table: [] for table in TABLES[2:]}
     for query in (HERE / "queries").iterdir():
@@ -391,17 +391,17 @@ def test_empty_project(warehouse: Warehouse, project: Project) -> None:
     assert warehouse.ids() == ["a"]
 
 
-# The next run
+# Later runs
 
 
 def unreviewed(sandbox: Sandbox) -> int:
-    """Return how many traces have a span without an approved output."""
+    """Count the traces that have a span without an approved output."""
     spans = [row for row in held_by(sandbox)["spans"] if row["approved_output"] is None]
     return len({row["trace_id"] for row in spans})
 
 
 def test_nothing_new(loaded: Warehouse, sandbox: Sandbox) -> None:
-    """A second run reads the list, the unreviewed traces and the prompts, and writes nothing, not even for dlt."""
+    """A second run reads the list, the unreviewed traces and the prompts, and writes nothing, even to dlt's tables."""
     counts, expected_requests = loaded.counts(), 1 + unreviewed(sandbox)
     before = sandbox.request_count
     assert not loaded.run()
@@ -413,7 +413,7 @@ def test_nothing_new(loaded: Warehouse, sandbox: Sandbox) -> None:
 
 
 def test_only_traces(warehouse: Warehouse, sandbox: Sandbox) -> None:
-    """A run that leaves out the prompts does not read them."""
+    """A run without the prompt tables does not request prompts."""
     tables = TABLES[2:]
     warehouse.run(tables=tables)
     assert sandbox.request_count == 1 + TRACES
@@ -441,7 +441,7 @@ def test_changes(loaded: Warehouse, sandbox: Sandbox) -> None:
 
 
 def test_window(warehouse: Warehouse, project: Project) -> None:
-    """An unreviewed trace is read again until it is reviewed, or until the window has passed."""
+    """An unreviewed trace is read again until it is reviewed or the review window ends."""
     tables = ["evaluation_examples"]
     now = datetime.now(UTC)
     project.add("old", now - timedelta(days=31), approvedOutput=None)
@@ -475,7 +475,7 @@ def test_without_spans(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_overlap(warehouse: Warehouse, project: Project) -> None:
-    """A trace that appears late, with an older time, is noticed within the overlap, and read once."""
+    """A trace that appears late is read once if it is within the overlap, and missed if it is older."""
     newest = datetime(2026, 4, 8, 9, tzinfo=UTC)
     project.add("a", newest)
     project.add("b", newest - timedelta(hours=5))
@@ -493,7 +493,7 @@ def test_overlap(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_a_clock_that_is_ahead(warehouse: Warehouse, project: Project) -> None:
-    """A trace from the future does not hide those of the present."""
+    """A trace dated in the future does not hide current traces."""
     project.add("a", datetime(2099, 1, 1, tzinfo=UTC))
     warehouse.run(tables=["traces"])
     project.add("b", datetime.now(UTC))
@@ -505,7 +505,7 @@ def test_a_clock_that_is_ahead(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_withdrawn(warehouse: Warehouse, project: Project) -> None:
-    """A comment and an approval that are withdrawn before the trace is fully reviewed disappear from the warehouse."""
+    """Comments and approvals that are withdrawn before the trace is fully reviewed are deleted from the warehouse."""
     tables = ["spans", "feedback", "evaluation_examples"]
     detail = project.add("a")
     detail["spans"].append(span(id="open", approvedOutput=None))
@@ -520,7 +520,7 @@ def test_withdrawn(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_concurrency(warehouse: Warehouse, project: Project) -> None:
-    """`concurrency` requests are in flight at once, even if that is more than the client's default."""
+    """`concurrency` requests are in flight at once, even if that exceeds the client's default."""
     for number in range(20):
         project.add(f"{number}")
     together = threading.Barrier(20)
@@ -536,14 +536,14 @@ def test_concurrency(warehouse: Warehouse, project: Project) -> None:
 
 
 def limited(pages: int) -> DltSource:
-    """A source that stops after so many pages, and does not read old traces again."""
+    """Return a source that stops after the given number of pages and does not read old traces again."""
     source = artanis()
     source.trace_pages.add_limit(pages)
     return source
 
 
 def test_limit(warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dlt's `add_limit`, a backlog arrives in parts, and nothing is lost between them."""
+    """With dlt's `add_limit`, a backlog is loaded in parts without losing anything in between."""
     monkeypatch.setattr("artanis_source.PAGE", 8)
     found = []
     for _ in range(10):
@@ -555,7 +555,7 @@ def test_limit(warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.Monke
 
 
 def test_limit_while_reading(warehouse: Warehouse, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit that is reached while the next page is being read does not make the run fail."""
+    """A run does not fail if it reaches its limit while the next page is being read."""
     monkeypatch.setattr("artanis_source.PAGE", 1)
     for name in "ab":
         project.add(name)
@@ -567,9 +567,9 @@ def test_limit_while_reading(warehouse: Warehouse, project: Project, monkeypatch
             return Answer(body={"prompts": [PROMPT, PROMPT | {"id": "gone"}]})
         if path == "/api/traces/a":
             is_first_page_read.set()
-        elif path == "/api/prompts/gone":  # while dlt waits for this one, it does not take the first page
+        elif path == "/api/prompts/gone":  # while dlt waits for this prompt, it does not process the first page
             is_first_page_read.wait(LIMIT)
-            time.sleep(0.2)  # if that is too short, the limit is reached earlier, and the test passes all the same
+            time.sleep(0.2)  # if this is too short, the limit is reached earlier and the test still passes
         elif path == "/api/traces/b":
             time.sleep(0.5)
         return project._answer(request)
@@ -581,11 +581,11 @@ def test_limit_while_reading(warehouse: Warehouse, project: Project, monkeypatch
     assert warehouse.ids() == ["a", "b"]
 
 
-# What goes wrong
+# Failures
 
 
 def test_deleted(warehouse: Warehouse, sandbox: Sandbox) -> None:
-    """A trace that is deleted before it is read is left out; one that was loaded stays until a full refresh."""
+    """A trace deleted before it is read is skipped, and one deleted after it was loaded stays until a full refresh."""
     ids = [row["id"] for row in held_by(sandbox)["traces"]]
     sandbox.delete_trace(ids[0], listed=True)
     warehouse.run(tables=["traces"])
@@ -600,7 +600,7 @@ def test_deleted(warehouse: Warehouse, sandbox: Sandbox) -> None:
 
 
 def test_server_fails(warehouse: Warehouse, project: Project) -> None:
-    """If the server keeps failing, the run fails and writes nothing; the next run loads everything."""
+    """If the server keeps failing, the run fails and writes nothing, and the next run loads everything."""
     project.add("a")
     warehouse.run(tables=["traces", "spans"])
     counts = warehouse.counts()
@@ -623,7 +623,7 @@ def test_server_fails(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_a_trace_that_cannot_be_read(warehouse: Warehouse, project: Project) -> None:
-    """A trace that does not match the contract is skipped, and tried again in every run, however old it is."""
+    """A trace that does not match the contract is skipped and tried again in every run, however old it is."""
 
     def run() -> bool:
         return warehouse.run(artanis, tables=["traces"])
@@ -645,7 +645,7 @@ def test_a_trace_that_cannot_be_read(warehouse: Warehouse, project: Project) -> 
 
 
 def test_a_trace_that_is_gone_for_a_moment(warehouse: Warehouse, project: Project) -> None:
-    """A review is not lost because an earlier run could not find the trace."""
+    """A review still arrives if an earlier run could not find the trace."""
     tables = ["evaluation_examples"]
     project.add("a", approvedOutput=None)
     project.add("b", datetime(2026, 5, 9, tzinfo=UTC))
@@ -662,7 +662,7 @@ def test_a_trace_that_is_gone_for_a_moment(warehouse: Warehouse, project: Projec
 
 
 def test_undocumented(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field that is not in the contract is kept, under its own name."""
+    """A field that is not in the contract is kept in `additional_properties` under its original name."""
     with Sandbox(traces=5, drift=["undocumented-field", "undocumented-nested-field"]) as sandbox:
         use(sandbox, monkeypatch)
         warehouse.run()
@@ -686,7 +686,7 @@ UNDOCUMENTED: list[Any] = [
     ids=["at once", "one by one, parquet", "one by one, insert_values"],
 )
 def test_undocumented_later(warehouse: Warehouse, project: Project, file_format: str, runs: list[list[Any]]) -> None:
-    """A field that appears later, or changes its type, is kept unchanged, whatever its name and value."""
+    """An undocumented field that appears later or changes its type is kept unchanged, whatever its name and value."""
     more = {"traceId": "another", "_deleted": True, "_dlt_id": "x", "_dlt_root_id": 1, "": 1}
     project.add("a")
     warehouse.run(file_format=file_format, tables=["traces", "spans"])
@@ -700,14 +700,14 @@ def test_undocumented_later(warehouse: Warehouse, project: Project, file_format:
     traces, (none, *spans) = warehouse.rows("traces"), warehouse.rows("spans")
     assert [trace["additional_properties"] for trace in traces] == [None] + [{"region": "eu"}] * len(UNDOCUMENTED)
     assert none["additional_properties"] is None
-    # Within an object, dlt reads an integer of more than 64 bits as the nearest float.
+    # Inside an object, dlt turns an integer of more than 64 bits into the nearest float.
     kept = [1e30 if value == 10**30 else value for value in UNDOCUMENTED]
     assert [one["additional_properties"] for one in spans] == [{"cost": value, **more} for value in kept]
     assert [one["trace_id"] for one in spans] == [trace["id"] for trace in traces[1:]]
 
 
 def test_free_json_that_changes_its_type(warehouse: Warehouse, project: Project) -> None:
-    """Documented JSON may be an object in one run and something else in the next."""
+    """A documented JSON field may hold an object in one run and another type in the next."""
     project.add("a")
     warehouse.run(tables=["traces", "spans"])
     project.add("b", datetime(2026, 4, 9, tzinfo=UTC), metadata="text")["metadata"] = ["list"]
@@ -718,7 +718,7 @@ def test_free_json_that_changes_its_type(warehouse: Warehouse, project: Project)
 
 
 def test_odd_text(warehouse: Warehouse, project: Project) -> None:
-    """Text that no warehouse accepts does not make the run fail, in whichever field it is."""
+    """Text that no warehouse accepts does not make the run fail, whichever field contains it."""
     half = "\ud83d"
     detail = project.add("a", stepId=half, promptVersionId=half, parentSpanId=half)
     detail["spans"][0][half] = half
@@ -732,7 +732,7 @@ def test_odd_text(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_odd_answers(warehouse: Warehouse, project: Project) -> None:
-    """A trace from the year 1, or one that is returned under another id, does not make the run fail."""
+    """A trace dated in the year 1, or returned with a different id, does not make the run fail."""
     project.add("a")["createdAt"] = "0001-01-01T00:00:00.000Z"
     warehouse.run(tables=["traces"])
     project.add("b")
@@ -745,19 +745,19 @@ def test_odd_answers(warehouse: Warehouse, project: Project) -> None:
 
 
 def test_another_project(warehouse: Warehouse, sandbox: Sandbox) -> None:
-    """A pipeline refuses to load a second project, because the traces of both would be mixed."""
+    """A pipeline refuses to load a second project, which would mix the traces of both."""
     warehouse.run(project_slug=sandbox.project_slug, tables=["traces"])
     counts = warehouse.counts()
-    with pytest.raises(PipelineStepFailed, match=f"holds the project {sandbox.project_slug}: load another with"):
+    with pytest.raises(PipelineStepFailed, match=rf"already holds project {sandbox.project_slug}\. Load another with"):
         warehouse.run(project_slug="another")
     assert warehouse.counts() == counts
 
 
 def test_arguments(warehouse: Warehouse, project: Project) -> None:
-    """Times must not be negative but can be very long; JSON Lines are refused if the destination guesses types."""
+    """Negative times are rejected, very long ones work, and JSON Lines is rejected if the destination guesses types."""
     project.add("a", approvedOutput=None)
     for wrong in ({"overlap_hours": -1}, {"review_window_days": -1}, {"file_format": "jsonl"}):
-        with pytest.raises(ValueError, match=r"may not be negative|JSON Lines"):
+        with pytest.raises(ValueError, match=r"must be at least 0|JSON Lines"):
             warehouse.run(**wrong)
     for _ in range(2):
         warehouse.run(tables=["traces"], overlap_hours=1e9, review_window_days=1e8)
@@ -766,7 +766,7 @@ def test_arguments(warehouse: Warehouse, project: Project) -> None:
 
 @pytest.mark.parametrize("full_refresh", [False, True])
 def test_after_a_run_that_did_not_end(warehouse: Warehouse, project: Project, full_refresh: bool) -> None:
-    """The next run loads what an interrupted one had read, and then what is new; a full refresh drops it."""
+    """The next run loads what an interrupted run had read, then what is new; a full refresh discards the former."""
     project.add("a")
     warehouse.run(tables=["traces"])
     project.add("b", datetime(2026, 4, 9, tzinfo=UTC))
@@ -805,13 +805,13 @@ import load
 load.main()
 print(last)
 """
-"""Runs load.py, and kills itself when it is about to change the working folder for the n-th time, or soon after."""
+"""A program that runs load.py and kills itself just before or soon after its n-th change to the working folder."""
 
 
 @slow
 @pytest.mark.parametrize("keeps_folder", [True, False], ids=["same worker", "another worker"])
 def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: bool) -> None:
-    """If a run is killed at any moment and repeated, every row arrives once, even if dlt's folder is gone."""
+    """If a run is killed at any moment and started again, every row arrives once, even if dlt's folder is gone."""
     rng = random.Random(7)
     with Sandbox(traces=300) as sandbox:
         use(sandbox, monkeypatch)
@@ -828,11 +828,11 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: b
         warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
         killed = 0
         for number in range(24):
-            if number % 3 == 0:  # from nothing
+            if number % 3 == 0:  # start with nothing loaded
                 warehouse.path.unlink(missing_ok=True)
                 shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
             sandbox.add_trace()
-            if number % 6 == 0:  # while it reads
+            if number % 6 == 0:  # kill it while it reads
                 last_request = sandbox.request_count + rng.randint(1, requests)
                 process = start(tmp_path)
                 while sandbox.request_count < last_request and process.poll() is None:
@@ -853,7 +853,7 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: b
 
 
 def test_queries(loaded: Warehouse, sandbox: Sandbox) -> None:
-    """The queries agree with the client's own functions."""
+    """The queries return the same numbers as the client's functions."""
     with Artanis() as client:
         details = list(client.traces.iter())
     made = [example for detail in details for example in examples(detail) if example.outcome != "unreviewed"]
@@ -884,11 +884,11 @@ def test_queries(loaded: Warehouse, sandbox: Sandbox) -> None:
     assert made
 
 
-# The command, and the key
+# The command and the API key
 
 
 def launch(folder: Path, *program: str, project: str = "support-chat", **environment: str) -> subprocess.Popen[str]:
-    """Start load.py, or another program, with a working folder of its own, like a scheduler's worker."""
+    """Start load.py or another program in a separate working folder, as a scheduler's worker would."""
     return subprocess.Popen(
         [sys.executable, *(program or [str(HERE / "load.py")]), "--project", project],
         cwd=folder,
@@ -905,7 +905,7 @@ def launch(folder: Path, *program: str, project: str = "support-chat", **environ
 
 
 def finish(process: subprocess.Popen[str], *, status: int = 0, limit: float = HANG) -> str:
-    """Wait for a process, and return what it printed."""
+    """Wait for a process and return its output."""
     try:
         output = process.communicate(timeout=limit)[0]
     finally:
@@ -916,7 +916,7 @@ def finish(process: subprocess.Popen[str], *, status: int = 0, limit: float = HA
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run `python load.py` in this process, where dlt is already imported, and return what it prints."""
+    """Return a function that runs load.py in this process, where dlt is already imported, and returns its output."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> str:
@@ -929,7 +929,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
 
 def look(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
-    """Run the README's program that looks at what was loaded, and return what it prints."""
+    """Run the README's Python snippet that queries the loaded data, and return its output."""
     readme = (HERE / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0].replace("my_project", "support_chat")
     (folder / "look.py").write_text(code)
@@ -943,35 +943,35 @@ def look(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 def test_commands_of_the_readme(
     tmp_path: Path, sandbox: Sandbox, command: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    """`python load.py` loads, the README's query shows something, and a second run says that nothing is new."""
+    """`python load.py` loads the project, the README's query prints a result, and a second run finds nothing new."""
     shutil.copytree(HERE / ".dlt", tmp_path / ".dlt")
-    # One process normalizes: with two, as in config.toml, each imports dlt for itself.
+    # Normalize in one process: with two, as in config.toml, each has to import dlt.
     output = finish(launch(tmp_path, NORMALIZE__WORKERS="1"))
     assert "LOADED and contains no failed jobs" in output
     (database,) = tmp_path.glob("load_artanis_*.duckdb")
     with duckdb.connect(str(database), read_only=True) as connection:
         assert connection.execute(f"SELECT count(*) FROM {database.stem[5:]}.traces").fetchall() == [(TRACES,)]
     assert "acceptance_rate" in look(tmp_path, monkeypatch, capfd)
-    assert command() == "Nothing is new.\n"
+    assert command() == "Nothing new to load.\n"
 
 
 @slow
 def test_commands_with_workers(tmp_path: Path, sandbox: Sandbox) -> None:
-    """The same with the recipe's own configuration, which normalizes in two processes."""
+    """`python load.py` also works with the recipe's configuration, which normalizes in two processes."""
     shutil.copytree(HERE / ".dlt", tmp_path / ".dlt")
     assert "LOADED and contains no failed jobs" in finish(launch(tmp_path))
-    assert finish(launch(tmp_path)) == "Nothing is new.\n"
+    assert finish(launch(tmp_path)) == "Nothing new to load.\n"
     warehouse = Warehouse(tmp_path)
     warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
     assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
 
 
 WRONG = {"none": "Set ARTANIS_API_KEY", "key": "401", "network": "127.0.0.1:1", "project": "40"}
-"""What can be wrong, and what the message about it contains."""
+"""Each possible mistake, with a part of its error message."""
 
 
 def make_wrong(wrong: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Break one setting, and return the project to load."""
+    """Break one setting and return the project to load."""
     if wrong == "none":
         monkeypatch.delenv("ARTANIS_API_KEY")
     elif wrong == "key":
@@ -986,14 +986,14 @@ def make_wrong(wrong: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_command_fails(
     command: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], wrong: str
 ) -> None:
-    """The command says in one line what is wrong."""
+    """The command exits with a message that names the problem, and without a traceback."""
     retry_at_once(monkeypatch)
     project = make_wrong(wrong, monkeypatch)
     with pytest.raises(SystemExit) as failed:
         command("--project", project)
     message = failed.value.code
     assert isinstance(message, str)
-    assert message.startswith("Reading failed, and nothing of this run was loaded. ")
+    assert message.startswith("Reading failed; nothing from this run was loaded. ")
     assert WRONG[wrong] in message
     assert "Traceback" not in "".join(capfd.readouterr())
 
@@ -1002,9 +1002,9 @@ def test_command_fails(
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.usefixtures("sandbox")
 def test_command_fails_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    """The process prints that line without a traceback, and returns 1."""
+    """The process prints only the error message, without a traceback, and exits with status 1."""
     output = finish(launch(tmp_path, project=make_wrong(wrong, monkeypatch)), status=1)
-    assert output.startswith("Reading failed, and nothing of this run was loaded. ")
+    assert output.startswith("Reading failed; nothing from this run was loaded. ")
     assert "Traceback" not in output
     assert WRONG[wrong] in output
 
@@ -1016,7 +1016,7 @@ def test_secrecy(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The key is in nothing that dlt writes or prints, whether the run succeeds or fails."""
+    """The API key never appears in anything that dlt writes or prints, whether the run succeeds or fails."""
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "DEBUG")
     project.add("a", approvedOutput=None)
     warehouse.run()
@@ -1037,7 +1037,7 @@ def test_secrecy(
 
 @slow
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If DuckDB's memory is limited, four times as many traces need no more memory, except for their list."""
+    """With a DuckDB memory limit, four times as many traces need no more memory, except for the list."""
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG", json.dumps({"memory_limit": "100MB"}))
     program = "import load, resource; load.main(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     most = []
@@ -1048,4 +1048,4 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             use(sandbox, monkeypatch)
             output = finish(launch(folder, "-c", program), limit=10 * HANG)
         most.append(int(output.splitlines()[-1]) / 1024)
-    assert most[1] - most[0] < 60 + 15_000 * 0.002, most  # MiB: 2 KiB for each trace listed, and DuckDB's variation
+    assert most[1] - most[0] < 60 + 15_000 * 0.002, most  # MiB: 2 KiB per listed trace, plus variation in DuckDB
