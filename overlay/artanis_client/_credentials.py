@@ -186,10 +186,11 @@ def _read(path: Path, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
     except (ValueError, RecursionError) as error:
         return {}, f"is not valid TOML: {error}", ""
     for name, values in profiles.items():
-        if type(values) is not dict:
+        profile: Any = values
+        if not isinstance(values, dict):
             return {}, f"has {name!r} outside a profile", "Write [default] above it."
-        if isinstance(values.get("api_key"), str):
-            values["api_key"] = Secret(values["api_key"])
+        if isinstance(profile.get("api_key"), str):
+            profile["api_key"] = Secret(profile["api_key"])
     return profiles, "", ""
 
 

@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import unquote
 
 from . import _clock, _errors, _httpx
@@ -39,7 +39,6 @@ received: ContextVar[list[httpx.Response] | None] = ContextVar("received", defau
 class _Shared:
     """Shared by `Http` and `AsyncHttp`: everything that does no I/O."""
 
-    timeout: Any
     _connections_class: Callable[..., Any]
     _hide_location: Callable[..., Any]
 
@@ -68,10 +67,11 @@ class _Shared:
 
     def view(self, *, connections: Any = None, timeout: Any = _UNSET, max_retries: int | None = None) -> Self:
         """Return the same client with other options, or other connections."""
+        unchanged: Any = self
         return type(self)(
             self.credentials,
             connections or self.connections,
-            timeout=self.timeout if timeout is _UNSET else timeout,
+            timeout=unchanged.timeout if timeout is _UNSET else timeout,
             max_retries=self.max_retries if max_retries is None else max_retries,
         )
 
@@ -85,11 +85,10 @@ class _Shared:
         if isinstance(url, str) and url.startswith("/"):
             url = self._base + url  # otherwise httpx parses the path, and then base URL and path together
         try:
-            build: Any = super().build_request  # type: ignore[misc]
-            request: httpx.Request = build(method, url, **arguments)
+            httpx_client = cast(httpx.Client, super())
+            return httpx_client.build_request(method, url, **arguments)
         except httpx.InvalidURL as error:
             raise ValueError(f"Invalid URL: {error}") from None
-        return request
 
     def _check(self, request: httpx.Request, options: dict[str, Any]) -> None:
         """Refuse a request that must not be sent."""
@@ -375,7 +374,10 @@ def _redact(value: Any, request: httpx.Request) -> Any:
 
 
 def _message(body: Any) -> str:
-    text = body.get("error") if isinstance(body, dict) else None
+    try:
+        text: Any = body["error"]
+    except (TypeError, LookupError):  # not an object, or without a message
+        return ""
     return text if isinstance(text, str) else ""
 
 

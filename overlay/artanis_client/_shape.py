@@ -88,10 +88,11 @@ def is_union(hint: Any) -> bool:
 def _check(value: Any, expected: _Type | None) -> Mismatch | None:
     if expected is None:
         return None
+    kind: Any = value.__class__
     is_text_valid = expected.is_text_valid
-    if type(value) not in expected.types or (is_text_valid and type(value) is str and not is_text_valid(value)):
+    if kind not in expected.types or (is_text_valid and kind is str and not is_text_valid(value)):
         return Mismatch("", _difference(value, expected.name))
-    inner = expected.inner.get(type(value))
+    inner = expected.inner.get(kind)
     return inner(value) if inner else None
 
 
@@ -140,8 +141,8 @@ def _check_objects(objects: list[dict[str, Any]], model: Any) -> tuple[int, Mism
     for key, expected in _fields(model):
         fitting, _, is_text_valid, inner, _ = expected
         for index, value in enumerate(objects):
-            field = value.get(key, UNSET)
-            kind = type(field)
+            field: Any = value.get(key, UNSET)
+            kind: Any = field.__class__
             if kind not in fitting or (is_text_valid and kind is str and not is_text_valid(field)):
                 return index, Mismatch(f".{key}", _difference(field, expected.name))
             if inner and kind in inner and (found := inner[kind](field)):
