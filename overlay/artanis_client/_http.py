@@ -115,7 +115,9 @@ class _Shared:
 
     def _delay(self, error: ArtanisError, request: httpx.Request, retries: int) -> float | None:
         """Return and log the seconds until the next attempt; None if the request must not be retried."""
-        if retries >= self.max_retries or not (is_idempotent(request.method) and _httpx.is_repeatable(request)):
+        if retries >= self.max_retries or self.connections.closed_error():
+            return None
+        if not (is_idempotent(request.method) and _httpx.is_repeatable(request)):
             return None
         if isinstance(error, _errors.APIStatusError):
             delay = retry_delay(retries, error.status_code, error.retry_after)
