@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -321,19 +322,17 @@ def dripping() -> Iterator[str]:
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError):  # the client gives up at any time
                 connection.recv(65536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/markdown\r\n\r\n")
                 while not stopped.wait(0.02):
-                    try:
-                        connection.sendall(b"#")
-                    except OSError:
-                        return
+                    connection.sendall(b"#")
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         stopped.set()
+        socket.create_connection(listener.getsockname()).close()  # in case the client gave up before it connected
         thread.join()
 
 
