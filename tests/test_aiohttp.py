@@ -27,7 +27,7 @@ from artanis_client import (
     NotFoundError,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured
+from support import KEY, LIMIT, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured
 
 
 def run(action: Any, server: Any, *, transport: AiohttpTransport | None = None, **options: Any) -> Any:
@@ -79,12 +79,13 @@ def test_an_answer_that_does_not_come(server: Server) -> None:
     """It is a timeout of the phase `read`."""
     server.answer(hold=threading.Event())
     with pytest.raises(APITimeoutError, match=r"0\.2 s \(read\)"):
-        run(get_one, server, max_retries=0, timeout=httpx.Timeout(60, read=0.2))
+        run(get_one, server, max_retries=0, timeout=httpx.Timeout(LIMIT, read=0.2))
 
 
 def test_a_body_that_stops(server: Server) -> None:
     """It is a timeout, too, although the status has arrived."""
     with socket.create_server(("127.0.0.1", 0)) as stalling:
+        stalling.settimeout(LIMIT)
         connections: list[socket.socket] = []
 
         def accept() -> None:
@@ -97,7 +98,7 @@ def test_a_body_that_stops(server: Server) -> None:
         thread.start()
         url = f"http://127.0.0.1:{stalling.getsockname()[1]}"
         with pytest.raises(APITimeoutError, match="read"):
-            run(get_one, server, base_url=url, max_retries=0, timeout=httpx.Timeout(60, read=0.2))
+            run(get_one, server, base_url=url, max_retries=0, timeout=httpx.Timeout(LIMIT, read=0.2))
         thread.join()
         connections[0].close()
 
@@ -110,11 +111,12 @@ def test_nothing_listens(server: Server) -> None:
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
 
-def test_transient_faults() -> None:
+def test_transient_faults(sleeps: list[float]) -> None:
     """They are retried."""
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = run(lambda client: read_all(client, concurrency=32), sandbox, max_retries=6, max_connections=32)
     assert len(set(found)) == 80
+    assert sleeps
 
 
 def test_compression_and_cookies(server: Server) -> None:
@@ -233,7 +235,7 @@ def test_bulk_reads_use_the_transport_of_the_user(server: Server) -> None:
 def test_without_the_extra() -> None:
     """Importing it without aiohttp is one line that names the extra."""
     code = "import sys; sys.modules['aiohttp'] = None; from artanis_client import AiohttpTransport"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=unmeasured())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=unmeasured(), timeout=LIMIT)
     assert done.returncode == 1
     assert "pip install 'artanis-client[fast]'" in done.stderr.splitlines()[-1]
 
