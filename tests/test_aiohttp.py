@@ -151,6 +151,8 @@ def test_hooks_see_elapsed(server: Server) -> None:
     assert seen[0] > 0
 
 
+# TLS connections may take a moment to close, and the event loop does not wait for them when it ends.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls(server: Server) -> None:
     """Certificates are verified with `verify`; without the right one the connection fails."""
     authority = trustme.CA()
