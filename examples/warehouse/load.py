@@ -6,7 +6,9 @@ python load.py --project my-project
 import argparse
 import gc
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import dlt
 from dlt.common.pipeline import LoadInfo
@@ -26,6 +28,7 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
         full_refresh: Drop the tables and load everything again.
     """
     if pipeline.has_pending_data:  # a run was interrupted: `run` would only finish it, and ignore the source
+        delete_normalized(pipeline)
         if full_refresh:
             pipeline.abort_packages()
         else:
@@ -36,6 +39,17 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
         return pipeline.run(source, refresh="drop_sources") if full_refresh else pipeline.run(source)
     finally:
         gc.set_threshold(*thresholds)
+
+
+def delete_normalized(pipeline: dlt.Pipeline) -> None:
+    """Delete the files that dlt has normalized already, but was killed before it could delete them.
+
+    It would try to normalize them again in every run, and fail: https://github.com/dlt-hub/dlt/issues/4446
+    """
+    folder = Path(pipeline.working_dir)
+    for load_id in pipeline.list_extracted_load_packages():
+        if (folder / "load" / "normalized" / load_id).exists():
+            shutil.rmtree(folder / "normalize" / "extracted" / load_id)
 
 
 def main() -> None:

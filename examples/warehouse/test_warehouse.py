@@ -764,48 +764,71 @@ def test_arguments(warehouse: Warehouse, project: Project) -> None:
     assert warehouse.ids() == ["a"]
 
 
-@pytest.mark.parametrize("full_refresh", [False, True])
-def test_after_a_run_that_did_not_end(warehouse: Warehouse, project: Project, full_refresh: bool) -> None:
-    """The next run loads what an interrupted run had read, then what is new; a full refresh discards the former."""
+@pytest.mark.parametrize(("half_deleted", "full_refresh"), [(False, False), (True, False), (True, True)])
+def test_after_a_run_that_did_not_end(
+    warehouse: Warehouse, project: Project, tmp_path: Path, half_deleted: bool, full_refresh: bool
+) -> None:
+    """The next run loads what an interrupted run had read, then what is new; a full refresh discards the former.
+
+    That includes a run that was killed while dlt deleted the files that it had just normalized.
+    """
     project.add("a")
     warehouse.run(tables=["traces"])
     project.add("b", datetime(2026, 4, 9, tzinfo=UTC))
     pipeline = warehouse.pipeline()
     pipeline.extract(artanis().with_resources("traces"))
+    (load_id,) = pipeline.list_extracted_load_packages()
+    extracted = Path(pipeline.working_dir) / "normalize" / "extracted" / load_id
+    shutil.copytree(extracted, tmp_path / "copy")
     pipeline.normalize()
+    if half_deleted:
+        shutil.copytree(tmp_path / "copy", extracted)
+        (extracted / "schema.json").unlink()
     project.details.pop()
     project.add("c", datetime(2026, 4, 9, tzinfo=UTC))
     assert warehouse.run(tables=["traces"], full_refresh=full_refresh)
     assert warehouse.ids() == (["a", "c"] if full_refresh else ["a", "b", "c"])
+    assert not warehouse.run(tables=["traces"])
 
 
-KILLS_ITSELF = """
-import itertools, os, signal, sys, threading
+KILLED_RUNS = """
+import itertools, json, os, signal, sys, threading
+import load
 
-folder, moment, delay = sys.argv.pop(1), int(sys.argv.pop(1)), float(sys.argv.pop(1))
-numbers = itertools.count(1)
-last = 0
+def run(moment, delay):
+    numbers = itertools.count(1)
+    last = 0
 
-def watch(event, arguments):
-    global last
-    if event == "open":
-        is_change = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    else:
-        is_change = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
-    if is_change and str(arguments[0]).startswith(folder):
-        last = next(numbers)
-        if last == moment:
-            if delay:
+    def watch(event, arguments):
+        nonlocal last
+        if event == "open":
+            is_step = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        else:
+            is_step = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "socket.connect")
+        if is_step:
+            last = next(numbers)
+            if last == moment and delay:
                 threading.Timer(delay, os.kill, [os.getpid(), signal.SIGKILL]).start()
-            else:
+            elif last == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-sys.addaudithook(watch)
-import load
-load.main()
-print(last)
+    sys.addaudithook(watch)
+    load.main()
+    print(last)
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(300)  # only a hang takes so long
+        run(*json.loads(line))
+        sys.exit()
+    print("\\nstatus", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""A program that runs load.py and kills itself just before or soon after its n-th change to the working folder."""
+"""A program that forks for every run of load.py, because importing dlt takes longer than a run.
+
+It reads when to kill the run: just before its n-th step (a new connection, or a change to the file system), or some
+seconds later.
+"""
 
 
 @slow
@@ -813,43 +836,44 @@ print(last)
 def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: bool) -> None:
     """If a run is killed at any moment and started again, every row arrives once, even if dlt's folder is gone."""
     rng = random.Random(7)
-    with Sandbox(traces=300) as sandbox:
+    warehouse = Warehouse(tmp_path)
+    warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
+    with Sandbox(traces=100) as sandbox:
         use(sandbox, monkeypatch)
+        with launch(tmp_path, "-c", KILLED_RUNS) as program:
+            assert program.stdin
+            assert program.stdout
+            lines = iter(program.stdout.readline, "")
 
-        def start(folder: Path, moment: int = 0, delay: float = 0) -> subprocess.Popen[str]:
-            return launch(folder, "-c", KILLS_ITSELF, str(folder), str(moment), str(delay))
+            def run(moment: int = 0, delay: float = 0) -> tuple[int, list[str]]:
+                print(json.dumps([moment, delay]), file=program.stdin, flush=True)
+                output: list[str] = []
+                for line in lines:
+                    if line.startswith("status "):
+                        return int(line.split()[1]), output
+                    output += [line] if line.strip() else []
+                raise AssertionError(output)
 
-        (tmp_path / "whole").mkdir()
-        whole = start(tmp_path / "whole")
-        changes = int(finish(whole).splitlines()[-1])
-        assert changes > 100
-        requests = sandbox.request_count
-        warehouse = Warehouse(tmp_path)
-        warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
-        killed = 0
-        for number in range(24):
-            if number % 3 == 0:  # start with nothing loaded
-                warehouse.path.unlink(missing_ok=True)
-                shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
-            sandbox.add_trace()
-            if number % 6 == 0:  # kill it while it reads
-                last_request = sandbox.request_count + rng.randint(1, requests)
-                process = start(tmp_path)
-                while sandbox.request_count < last_request and process.poll() is None:
-                    time.sleep(0.001)
-                process.kill()
-            else:
-                delay = rng.choice([0, rng.uniform(0, 0.05)])
-                process = start(tmp_path, rng.randint(1, changes), delay)
-            output = process.communicate(timeout=HANG)[0]
-            assert process.returncode in (0, -signal.SIGKILL), output
-            killed += process.returncode != 0
-            if not keeps_folder:
-                shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
-            if number % 3 == 2:
-                finish(start(tmp_path))
-                assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
-        assert killed >= 12
+            status, output = run()
+            assert status == 0, output
+            steps = int(output[-1])
+            assert steps > 100
+            killed = 0
+            for number in range(90):
+                if number % 3 == 0:  # start with nothing loaded
+                    warehouse.path.unlink(missing_ok=True)
+                    shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
+                sandbox.add_trace()
+                status, output = run(rng.randint(1, steps), rng.choice([0, 0, rng.uniform(0, 0.2)]))
+                assert status in (0, -signal.SIGKILL), output
+                killed += status != 0
+                if not keeps_folder:
+                    shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
+                if number % 3 == 2:
+                    status, output = run()
+                    assert status == 0, output
+                    assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
+            assert killed >= 60
 
 
 def test_queries(loaded: Warehouse, sandbox: Sandbox) -> None:
@@ -898,6 +922,7 @@ def launch(folder: Path, *program: str, project: str = "support-chat", **environ
             "DLT_DATA_DIR": str(folder / "dlt"),
             **environment,
         },
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
