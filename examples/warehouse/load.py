@@ -27,8 +27,7 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
         source: The source that `artanis` returned.
         full_refresh: Drop the tables and load everything again.
     """
-    if pipeline.has_pending_data:  # a run was interrupted: `run` would only finish it, and ignore the source
-        delete_normalized(pipeline)
+    if clean_up(pipeline):  # a run was interrupted: `run` would only finish it, and ignore the source
         if full_refresh:
             pipeline.abort_packages()
         else:
@@ -41,15 +40,28 @@ def load(pipeline: dlt.Pipeline, source: DltSource, *, full_refresh: bool = Fals
         gc.set_threshold(*thresholds)
 
 
-def delete_normalized(pipeline: dlt.Pipeline) -> None:
-    """Delete the files that dlt has normalized already, but was killed before it could delete them.
+def clean_up(pipeline: dlt.Pipeline) -> bool:
+    """Repair the working folder if a run was killed, and return whether it has data that is not loaded yet.
 
-    It would try to normalize them again in every run, and fail: https://github.com/dlt-hub/dlt/issues/4446
+    If dlt is killed while it deletes something in the folder, all later runs fail.
     """
     folder = Path(pipeline.working_dir)
-    for load_id in pipeline.list_extracted_load_packages():
-        if (folder / "load" / "normalized" / load_id).exists():
+    try:
+        extracted, normalized = pipeline.list_extracted_load_packages(), pipeline.list_normalized_load_packages()
+        is_whole = pipeline.default_schema_name in (None, *pipeline.schemas)
+    except FileNotFoundError:
+        is_whole = False
+    if not is_whole:  # dlt was deleting all of it, which it does while the destination is empty
+        pipeline.drop()
+        return False
+    for load_id in extracted:
+        if load_id in normalized:  # dlt was deleting what it had just normalized: dlt-hub/dlt#4446
             shutil.rmtree(folder / "normalize" / "extracted" / load_id)
+    for load_id in normalized:
+        package = folder / "load" / "normalized" / load_id
+        if (package / "package_completed.json").exists():  # dlt was about to move what it had just loaded
+            package.rename(folder / "load" / "loaded" / load_id)
+    return pipeline.has_pending_data
 
 
 def main() -> None:

@@ -791,6 +791,31 @@ def test_after_a_run_that_did_not_end(
     assert not warehouse.run(tables=["traces"])
 
 
+@pytest.mark.parametrize("deleted", ["schemas", "load/normalized"])
+def test_half_deleted_folder(warehouse: Warehouse, project: Project, deleted: str) -> None:
+    """A first run can be repeated if it was killed while dlt deleted what an earlier one had left behind."""
+    project.add("a")
+    pipeline = warehouse.pipeline()
+    pipeline.extract(artanis().with_resources("traces"))
+    pipeline.normalize()
+    shutil.rmtree(Path(pipeline.working_dir) / deleted)
+    assert warehouse.run(tables=["traces"])
+    assert warehouse.ids() == ["a"]
+    assert not warehouse.run(tables=["traces"])
+
+
+def test_loaded_but_not_moved(warehouse: Warehouse, project: Project) -> None:
+    """A run goes on if an earlier one was killed between marking a package as loaded and moving it."""
+    project.add("a")
+    assert warehouse.run(tables=["traces"])
+    folder = Path(warehouse.pipeline().working_dir) / "load"
+    (package,) = (folder / "loaded").iterdir()
+    package.rename(folder / "normalized" / package.name)
+    project.add("b")
+    assert warehouse.run(tables=["traces"])
+    assert sorted(warehouse.ids()) == ["a", "b"]
+
+
 KILLED_RUNS = """
 import itertools, json, os, signal, sys, threading
 import load
@@ -845,18 +870,18 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: b
             assert program.stdout
             lines = iter(program.stdout.readline, "")
 
-            def run(moment: int = 0, delay: float = 0) -> tuple[int, list[str]]:
+            def run(moment: int = 0, delay: float = 0) -> tuple[int, str]:
                 print(json.dumps([moment, delay]), file=program.stdin, flush=True)
-                output: list[str] = []
+                output = ""
                 for line in lines:
                     if line.startswith("status "):
                         return int(line.split()[1]), output
-                    output += [line] if line.strip() else []
+                    output += line
                 raise AssertionError(output)
 
             status, output = run()
             assert status == 0, output
-            steps = int(output[-1])
+            steps = int(output.split()[-1])
             assert steps > 100
             killed = 0
             for number in range(90):
