@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from anyio.lowlevel import checkpoint
 
-from artanis_client import _clock
+from artanis_client import _clock, _pace, _retry
 from support import Both, Server
 
 
@@ -57,6 +57,14 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(_clock, "sleep", slept.append)
     monkeypatch.setattr(_clock, "async_sleep", async_sleep)
     return slept
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries hardly wait, unless the server asks for it."""
+    monkeypatch.setattr(_retry, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(_pace, "FIRST_INTERVAL", 0.001)
+    monkeypatch.setattr(_pace, "MAX_INTERVAL", 0.001)
 
 
 @pytest.fixture(params=Both.kinds)

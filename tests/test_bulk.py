@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import signal
 import ssl
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,12 @@ from artanis_client import (
     InternalServerError,
     NotFoundError,
     Progress,
+    RateLimitError,
+    _clock,
+    _retry,
     models,
 )
+from artanis_client.bulk import _window
 from artanis_client.sandbox import Sandbox
 from support import (
     KEY,
@@ -103,6 +110,11 @@ def read_some(kind: str, count: int, **arguments: Any) -> Callable[[Any], Any]:
         return found
 
     return read if kind == "sync" else aread
+
+
+def requested(server: Server) -> list[str]:
+    """The ids of the traces that were asked for, in this order."""
+    return [request.path.rpartition("/")[2] for request in server.requests if "?" not in request.path]
 
 
 def left_behind() -> list[str]:
@@ -289,12 +301,167 @@ def test_the_list_cannot_be_read(server: Server, kind: str) -> None:
         Both(kind, server).run(read_all(kind, on_error="skip"))
 
 
-def test_faults(kind: str, sleeps: list[float]) -> None:
+def test_faults(kind: str, quick_retries: None) -> None:
     """If one request in twenty fails temporarily, nothing is lost."""
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = Both(kind, sandbox).run(read_all(kind), max_retries=6)
         assert sandbox.request_count > 81
     assert len({detail.id for detail in found}) == 80
+
+
+class Advance:
+    """A clock that a test can advance, while it goes on by itself as well."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._by = 0.0
+        monkeypatch.setattr(_clock, "monotonic", lambda: time.monotonic() + self._by)
+
+    def __call__(self, seconds: float) -> None:
+        self._by += seconds
+
+
+@pytest.fixture
+def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
+    return Advance(monkeypatch)
+
+
+def test_rate_limit(server: Server, kind: str) -> None:
+    """A server that accepts twenty requests a second gets no more in the end, and all traces are read."""
+    tokens, filled, lock = [20.0], [time.monotonic()], threading.Lock()
+
+    def answer(_: str) -> Answer | None:
+        with lock:
+            now = time.monotonic()
+            tokens[0] = min(20, tokens[0] + 20 * (now - filled[0]))
+            filled[0] = now
+            if tokens[0] < 1:
+                return Answer(429)
+            tokens[0] -= 1
+            return None
+
+    expected = serve(server, 60, answer)
+    found = Both(kind, server).run(read_all(kind))
+    assert [detail.id for detail in found] == expected
+
+
+def test_waiting_retries_hold_up_nothing(
+    server: Server, kind: str, advance: Advance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traces behind one that waits for its retry are read in the meantime, even with one worker."""
+    monkeypatch.setattr(_retry, "FIRST_BACKOFF", LIMIT)
+    monkeypatch.setattr(_retry, "MAX_BACKOFF", LIMIT)
+    failed: list[str] = []
+
+    def answer(trace_id: str) -> Answer | None:
+        if trace_id in expected[:5] and trace_id not in failed:
+            failed.append(trace_id)
+            return Answer(503)
+        if trace_id == expected[-1]:
+            advance(2 * LIMIT)
+        return None
+
+    expected = serve(server, 200, answer)
+    found = Both(kind, server).run(read_all(kind, concurrency=1))
+    assert [detail.id for detail in found] == expected
+    assert requested(server)[:200] == expected
+    assert sorted(requested(server)[200:]) == expected[:5]
+
+
+@pytest.mark.parametrize(("size", "most"), [(1000, 1000), (100_000, 168 + 1)])
+def test_how_much_waits_behind_a_retry(size: int, most: int) -> None:
+    """Up to 1,000 finished traces wait behind one that waits for its retry, or a little more than 16 MiB of them."""
+    expected = ids(2000)
+    with Artanis(api_key=KEY, org_slug="o") as client:
+        window = _window.Window(4, "raise", None)
+        window.begin(expected, client._http)
+    detail = models.TraceDetail.from_dict({**trace(), "spans": [], "feedback": []})
+    unavailable = InternalServerError("x", status_code=503)
+    window.refill()
+    window.fail(window.pending.popleft(), unavailable)
+    while window.refill() or window.pending:
+        assert len(window.pending) <= 8
+        window.succeed(window.pending.popleft(), detail, size)
+    assert len(window.slots) in range(most, most + 8) if size > 1000 else len(window.slots) == most
+
+
+def test_the_first_refusal_is_raised(server: Server, kind: str) -> None:
+    """`max_retries=0` switches retrying off."""
+    serve(server, 50, lambda _: Answer(429, headers={"Retry-After": "1"}))
+    with pytest.raises(RateLimitError):
+        Both(kind, server).run(read_all(kind, concurrency=2), max_retries=0)
+    assert len(requested(server)) <= 4
+
+
+def test_too_long_to_wait(server: Server, kind: str) -> None:
+    """If the server asks for more than a minute, its refusal is raised at once."""
+    expected = serve(server, 50, lambda trace_id: Answer(429, headers={"Retry-After": "61"}))
+    with pytest.raises(RateLimitError):
+        Both(kind, server).run(read_all(kind, concurrency=1))
+    assert set(requested(server)) <= set(expected[:2])
+
+
+def test_nothing_is_accepted_any_more(
+    server: Server, kind: str, quick_retries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refusals are raised if the server has accepted nothing for two minutes, here a tenth of a second."""
+    assert _retry.MAX_RETRY_TIME == 120
+    monkeypatch.setattr(_window, "MAX_RETRY_TIME", 0.1)
+    expected = serve(server, 50, lambda trace_id: None if trace_id in expected[:3] else Answer(429))
+    reports: list[Progress] = []
+    with pytest.raises(RateLimitError):
+        Both(kind, server).run(read_all(kind, on_progress=reports.append))
+    assert [report.trace_id for report in reports if report.waiting is None] == expected[:3]
+
+
+def test_refusals_are_not_failures(server: Server, kind: str, quick_retries: None) -> None:
+    """Traces that are refused more often than `max_retries` are read, as long as others are."""
+    count: Counter[str] = Counter()
+
+    def answer(trace_id: str) -> Answer | None:
+        count[trace_id] += 1
+        return Answer(429) if trace_id in expected[:5] and count[trace_id] < 6 else None
+
+    expected = serve(server, 40, answer)
+    found = Both(kind, server).run(read_all(kind, concurrency=4), max_retries=1)
+    assert [detail.id for detail in found] == expected
+
+
+def test_failures_are_counted(server: Server, kind: str, quick_retries: None) -> None:
+    """A trace that fails more often than `max_retries` is an error."""
+    expected = serve(server, 40, lambda trace_id: Answer(503) if trace_id == expected[7] else None)
+    with pytest.raises(InternalServerError):
+        Both(kind, server).run(read_all(kind, concurrency=4), max_retries=3)
+    assert requested(server).count(expected[7]) == 4
+
+
+def test_progress_of_a_pause(server: Server, kind: str, advance: Advance) -> None:
+    """During a pause, `on_progress` gets the seconds that are left, at most once a second."""
+    reports: list[Progress] = []
+    moments: list[float] = []
+
+    def on_progress(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.waiting is not None:
+            moments.append(_clock.monotonic())
+            if len(moments) == 3:
+                advance(59)
+
+    refused: list[str] = []
+
+    def answer(trace_id: str) -> Answer | None:
+        if trace_id == expected[2] and not refused:
+            refused.append(trace_id)
+            return Answer(429, headers={"Retry-After": "40"})
+        return None
+
+    expected = serve(server, 5, answer)
+    Both(kind, server).run(read_all(kind, concurrency=1, on_progress=on_progress))
+    waiting = [report for report in reports if report.waiting is not None]
+    assert [(report.done, report.total, report.trace_id) for report in waiting] == [(2, 5, expected[2])] * len(waiting)
+    assert len(waiting) >= 3
+    assert all(0 < (report.waiting or 0) <= 48 for report in waiting)
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(moments))
+    assert [report.done for report in reports if report.waiting is None] == [1, 2, 3, 4, 5]
 
 
 def test_deleted_since_the_list(kind: str) -> None:

@@ -550,7 +550,7 @@ def test_nothing_read(server: Server, kind: str, tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-def test_faults(kind: str, tmp_path: Path, sleeps: list[float]) -> None:
+def test_faults(kind: str, tmp_path: Path, quick_retries: None) -> None:
     """If one request in twenty fails temporarily, the file is the same as without faults."""
     with Sandbox(traces=60, seed=5) as sandbox:
         run(kind, sandbox, tmp_path / "a.jsonl")

@@ -33,7 +33,7 @@ def call(function: Callable[P, Response[Error | T]], /, *args: P.args, **kwargs:
         APIConnectionError: If no usable response arrived.
         APIResponseValidationError: If the response does not match `openapi.yaml`.
     """
-    with _Exchange(function) as exchange:
+    with Exchange(function) as exchange:
         exchange.result = function(*args, **kwargs)
     result: T = exchange.parsed()
     return result
@@ -41,14 +41,17 @@ def call(function: Callable[P, Response[Error | T]], /, *args: P.args, **kwargs:
 
 async def acall(function: Callable[P, Awaitable[Response[Error | T]]], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Like `call`, for a generated `asyncio_detailed` function."""
-    with _Exchange(function) as exchange:
+    with Exchange(function) as exchange:
         exchange.result = await function(*args, **kwargs)
     result: T = exchange.parsed()
     return result
 
 
-class _Exchange:
-    """Captures what a generated parser raises, together with the response that it came from."""
+class Exchange:
+    """Captures what a generated parser raises, together with the response that it came from.
+
+    Set `result` to what the generated function returns, in a `with` block. `parsed()` checks and returns the model.
+    """
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.result: Any = None
@@ -57,7 +60,7 @@ class _Exchange:
         self._failure: Mismatch | None = None
         self._is_documented = True
 
-    def __enter__(self) -> _Exchange:
+    def __enter__(self) -> Exchange:
         self._token = received.set(self._responses)
         return self
 
@@ -78,6 +81,7 @@ class _Exchange:
         return True
 
     def parsed(self) -> Any:
+        """Return the model; raise APIResponseValidationError if the response does not match the contract."""
         # Keep the body out of the local variables of the frame that raises: the server may have echoed the key in it.
         error = self._shape_error()
         if error is not None:

@@ -198,7 +198,8 @@ class Traces(_AnyTraces):
                 that does not match the contract (`APIResponseValidationError`), and logs a warning. All other errors
                 are raised, because they usually affect every trace.
             on_progress: A function that is called for each trace before it is yielded or skipped, by the thread that
-                runs the loop. If it raises, the loop ends.
+                runs the loop, and each second while the server makes the loop wait (`Progress.waiting`). If it raises,
+                the loop ends.
 
         Raises:
             ValueError, TypeError: If an argument is invalid. Raised by `iter()` itself, except for malformed ids.
@@ -359,7 +360,8 @@ class Artanis(_Base):
         profile: Use only this profile of the configuration file.
         timeout: Seconds, an `httpx.Timeout`, or None for no timeout. It limits each phase of an attempt: connecting,
             each write, and each wait for more of the response. Default: 5 to connect, 60 for the rest.
-        max_retries: How often to retry transient failures; 0 for never.
+        max_retries: How often to retry transient failures; 0 for never. Unless it is 0, the client also slows down if the
+            server refuses requests (429, or 503 with `Retry-After`).
         max_connections: Maximum number of requests in flight. The rest queue, without a timeout.
         allow_http: Allow plain http:// to hosts other than this machine. The key is then sent unencrypted.
         httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,

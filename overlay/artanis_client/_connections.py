@@ -18,6 +18,7 @@ import anyio
 from . import _clock
 from ._errors import ArtanisError
 from ._httpx import AsyncClient, Client, Settings
+from ._pace import Pace
 
 WAKE_UP = 1.0  # seconds after which a blocked thread lets Python handle signals
 
@@ -58,18 +59,6 @@ class _Slots:
         self._queue.put(None)
 
 
-def wait_for(queue: SimpleQueue[Any]) -> Any:
-    """Return the next item of a queue.
-
-    Polls, because a signal that arrives just before the thread blocks would not be handled until an item arrives.
-    """
-    while True:
-        try:
-            return queue.get(timeout=WAKE_UP)
-        except Empty:
-            continue
-
-
 class _Shared:
     """Shared by `Connections` and `AsyncConnections`."""
 
@@ -77,6 +66,7 @@ class _Shared:
         self.settings = settings
         self.max_connections = max_connections
         self.is_closed = False
+        self.pace = Pace()
         self._locals: dict[Any, Local] = {}
 
     def closed_error(self) -> ArtanisError | None:
@@ -107,7 +97,7 @@ class Connections(_Shared):
         return Client(**self.settings.of_connections)
 
     def pause(self, seconds: float) -> None:
-        """Wait between two attempts."""
+        """Wait before a request may start."""
         _clock.sleep(seconds)
 
     def close(self) -> None:
@@ -143,7 +133,7 @@ class AsyncConnections(_Shared):
         return AsyncClient(**self.settings.of_connections)
 
     async def pause(self, seconds: float) -> None:
-        """Wait between two attempts."""
+        """Wait before a request may start."""
         await _clock.async_sleep(seconds)
 
     async def aclose(self) -> None:

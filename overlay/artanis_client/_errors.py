@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ._retry import parse_retry_after
+from . import _retry
 
 CONFIG_FILE = "configuration file"  # the value of Problem.field for problems with the file itself
 
@@ -167,7 +167,7 @@ class APIStatusError(ArtanisError):
         self.method = method
         self.url = url
         self.request_id = next((self.headers[name] for name in _REQUEST_ID_HEADERS if name in self.headers), None)
-        self.retry_after = parse_retry_after(self.headers.get("retry-after"))
+        self.retry_after = _retry.parse_retry_after(self.headers.get("retry-after"))
         text = f"{method} {url}: {status_code} {printable(message)}".strip()
         if self.request_id is not None:
             text += f" (request {printable(self.request_id)})"
@@ -223,3 +223,20 @@ def status_error_class(status_code: int) -> tuple[type[APIStatusError], str]:
     """Return the class for a status, and the template of its advice."""
     by_hundreds = {3: _REDIRECT, 5: _SERVER}.get(status_code // 100, (APIStatusError, ""))
     return _BY_STATUS.get(status_code, by_hundreds)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the server refused a request to limit their rate."""
+    return isinstance(error, APIStatusError) and _retry.is_refusal(error.status_code, error.retry_after)
+
+
+def retry_delay(error: BaseException, retries: int) -> float | None:
+    """Return the seconds to wait before the next attempt, or None if the failure is permanent."""
+    if isinstance(error, APIStatusError):
+        return _retry.retry_delay(retries, error.status_code, error.retry_after)
+    return _retry.retry_delay(retries, None, None) if isinstance(error, APIConnectionError) else None
+
+
+def summary(error: ArtanisError) -> str:
+    """Return the status or the type of an error, for a line in the log."""
+    return str(error.status_code) if isinstance(error, APIStatusError) else type(error).__name__

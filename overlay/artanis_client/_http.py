@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Self, cast
 from urllib.parse import unquote
@@ -25,7 +25,7 @@ from ._connections import AsyncConnections, Connections, Local
 from ._credentials import Credentials
 from ._errors import ArtanisError
 from ._httpx import httpx
-from ._retry import MAX_RETRY_TIME, is_idempotent, retry_delay
+from ._retry import MAX_RETRY_TIME, is_idempotent, is_refusal, parse_retry_after
 from ._secret import Secret
 
 _UNSET: Any = httpx.USE_CLIENT_DEFAULT
@@ -42,10 +42,13 @@ class _Shared:
     _connections_class: Callable[..., Any]
     _hide_location: Callable[..., Any]
 
-    def __init__(self, credentials: Credentials, connections: Any, *, timeout: Any, max_retries: int) -> None:
+    def __init__(
+        self, credentials: Credentials, connections: Any, *, timeout: Any, max_retries: int, is_paced: bool
+    ) -> None:
         self.credentials = credentials
         self.connections: Any = connections
         self.max_retries = check_integer("max_retries", max_retries, at_least=0)
+        self._is_paced = is_paced
         of_requests = connections.settings.of_requests
         checked, unused = _httpx.check_timeout(timeout), _httpx.UnusedTransport()
         set_up: Any = super().__init__  # of the client of httpx
@@ -63,16 +66,28 @@ class _Shared:
         with _httpx.naming_the_environment():
             settings = _httpx.settings(credentials, max_connections, httpx_args, cls._hide_location)
             connections = cls._connections_class(settings, max_connections)
-        return cls(credentials, connections, timeout=checked, max_retries=max_retries)
+        return cls(credentials, connections, timeout=checked, max_retries=max_retries, is_paced=max_retries != 0)
 
-    def view(self, *, connections: Any = None, timeout: Any = _UNSET, max_retries: int | None = None) -> Self:
-        """Return the same client with other options, or other connections."""
+    def view(
+        self,
+        *,
+        connections: Any = None,
+        timeout: Any = _UNSET,
+        max_retries: int | None = None,
+        is_paced: bool | None = None,
+    ) -> Self:
+        """Return the same client with other options, or other connections.
+
+        `is_paced` is whether requests wait for their turn after refusals; by default, if they are retried.
+        """
         unchanged: Any = self
+        max_retries = self.max_retries if max_retries is None else max_retries
         return type(self)(
             self.credentials,
             connections or self.connections,
             timeout=unchanged.timeout if timeout is _UNSET else timeout,
-            max_retries=self.max_retries if max_retries is None else max_retries,
+            max_retries=max_retries,
+            is_paced=max_retries != 0 if is_paced is None else is_paced,
         )
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
@@ -119,18 +134,27 @@ class _Shared:
             return None
         if not (is_idempotent(request.method) and _httpx.is_repeatable(request)):
             return None
-        if isinstance(error, _errors.APIStatusError):
-            delay = retry_delay(retries, error.status_code, error.retry_after)
-        else:
-            delay = retry_delay(retries, None, None) if isinstance(error, _errors.APIConnectionError) else None
+        delay = _errors.retry_delay(error, retries)
         elapsed = _clock.monotonic() - request.extensions.get("artanis_started", _clock.monotonic())
         if delay is None or elapsed + delay > MAX_RETRY_TIME:
             return None
-        what = error.status_code if isinstance(error, _errors.APIStatusError) else type(error).__name__
-        target = request.url.raw_path.decode("ascii")
-        nth = f"{retries + 1} of {self.max_retries}"
-        _log.info("%s %s: %s, retry %s in %.2f s", request.method, target, what, nth, delay)
+        target, nth = request.url.raw_path.decode("ascii"), f"{retries + 1} of {self.max_retries}"
+        _log.info("%s %s: %s, retry %s in %.2f s", request.method, target, _errors.summary(error), nth, delay)
         return delay
+
+    def _waits(self) -> Iterable[float]:
+        """Return how many seconds to wait, again and again, before a request may start."""
+        return self.connections.pace.waits() if self._is_paced else ()
+
+    def _note_answer(self, response: httpx.Response, started: float) -> None:
+        """Tell the pace of the client whether the server refused or accepted a request."""
+        status, retry_after = response.status_code, None
+        if status in (429, 503):
+            retry_after = parse_retry_after(response.headers.get("retry-after"))
+        if is_refusal(status, retry_after):
+            self.connections.pace.refuse(started, retry_after)
+        elif status < 500:
+            self.connections.pace.accept()
 
     def _failure(self, error: Exception, request: httpx.Request, outer: BaseException | None) -> ArtanisError | None:
         """Return our error for an exception of the HTTP stack, and None for any other.
@@ -254,12 +278,17 @@ class Http(_Shared, _httpx.Client):
     def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
         outer = sys.exception()
         with local.slots:
+            for seconds in self._waits():
+                self.connections.pause(seconds)
+                self._check_open()
             self._check_open()  # it may have been closed while this waited
             self._sign(request, secret)
+            started = _clock.monotonic()
             try:
                 response: httpx.Response = local.client.send(request, stream=True, auth=None, follow_redirects=False)
                 if not (stream and response.is_success):
                     _httpx.read_body(response)
+                self._note_answer(response, started)
                 return response
             except Exception as error:
                 failure = self._failure(error, request, outer)
@@ -325,14 +354,19 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
     async def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
         outer = sys.exception()
         async with local.slots:
+            for seconds in self._waits():
+                await self.connections.pause(seconds)
+                self._check_open()
             self._check_open()  # it may have been closed while this waited
             self._sign(request, secret)
+            started = _clock.monotonic()
             try:
                 response: httpx.Response = await local.client.send(
                     request, stream=True, auth=None, follow_redirects=False
                 )
                 if not (stream and response.is_success):
                     await _httpx.aread_body(response)
+                self._note_answer(response, started)
                 return response
             except Exception as error:
                 failure = self._failure(error, request, outer)

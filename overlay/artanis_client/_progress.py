@@ -13,10 +13,13 @@ from ._errors import ArtanisError
 
 @attrs.frozen
 class Progress:
-    """How far `client.traces.iter` or an export has come. `on_progress` gets one for each trace."""
+    """How far `client.traces.iter` or an export has come.
+
+    `on_progress` gets one for each trace. If the server refuses requests, it also gets one each second of the pause.
+    """
 
     done: int
-    """The number of traces that were read or skipped, including this one."""
+    """The number of traces that were read or skipped, including this one, unless `waiting` is set."""
     total: int
     """The number of traces to read."""
     skipped: int
@@ -24,6 +27,8 @@ class Progress:
     trace_id: str
     error: ArtanisError | None
     """Why this trace was skipped; None if it was read."""
+    waiting: float | None = None
+    """The seconds left of a pause that the server asked for, before this trace can be read; None otherwise."""
 
 
 OnProgress = Callable[[Progress], object]

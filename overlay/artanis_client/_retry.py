@@ -7,7 +7,8 @@ import re
 import time
 from datetime import UTC
 
-MAX_BACKOFF = 8.0  # seconds
+FIRST_BACKOFF = 0.5  # seconds, plus as much jitter
+MAX_BACKOFF = 7.5  # seconds, plus the same jitter
 MAX_RETRY_AFTER = 60.0  # seconds; if the server asks for more, its error is raised at once
 MAX_RETRY_TIME = 120.0  # seconds from the first attempt to the start of the last
 
@@ -19,20 +20,26 @@ def is_idempotent(method: str) -> bool:
     return method in _IDEMPOTENT
 
 
+def is_refusal(status_code: int, retry_after: float | None) -> bool:
+    """Return whether the server limits the rate of requests, rather than failing."""
+    return status_code == 429 or (status_code == 503 and retry_after is not None)
+
+
 def retry_delay(retries: int, status_code: int | None, retry_after: float | None) -> float | None:
     """Return the seconds to wait before the next attempt, or None if the failure is permanent.
 
     Args:
         retries: How many retries there have been.
         status_code: The status of the response; None if none arrived.
-        retry_after: The seconds that the server asked for, if it did.
+        retry_after: The seconds that the server asked for, if it did. They never shorten the backoff.
     """
     if status_code is not None and status_code not in (408, 429) and status_code // 100 != 5:
         return None
-    if retry_after is not None:
-        return retry_after if retry_after <= MAX_RETRY_AFTER else None
     # The jitter keeps clients that failed together from returning together.
-    return min(MAX_BACKOFF - 0.5, 0.5 * 2.0 ** min(retries, 10)) + random.uniform(0, 0.5)
+    backoff = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(retries, 10)) + random.uniform(0, FIRST_BACKOFF)
+    if retry_after is None:
+        return backoff
+    return max(backoff, retry_after * random.uniform(1, 1.2)) if retry_after <= MAX_RETRY_AFTER else None
 
 
 def parse_retry_after(value: str | None) -> float | None:

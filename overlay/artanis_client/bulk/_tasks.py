@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import copy
 import functools
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any, cast
@@ -24,12 +23,12 @@ from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
-from .._call import acall
+from .._call import Exchange
 from .._connections import AsyncConnections, Local
 from .._errors import ArtanisError
 from .._http import AsyncHttp
 from .._httpx import AsyncClient, httpx
-from ._window import Slot, Window
+from ._window import Window
 
 STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 
@@ -88,20 +87,20 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         http = cast(AsyncHttp, self._api.get_async_httpx_client())
         window = self._window
         if self._ids is not None:
-            window.begin(await self._ids(), http.connections.max_connections)
+            window.begin(await self._ids(), http)
             self._ids = None
         while True:  # no explicit checkpoint: this waits at least once per window
-            new = window.refill()
+            window.refill()
             if not window.slots:
                 raise StopAsyncIteration
             if self._workers is None:
+                window.restart()
                 self._workers = _WorkerTasks(self._api, http, window)
-                new = [slot for slot in window.slots if not slot.is_done]
-            self._workers.read(new)
-            while not window.slots[0].is_done:
-                await self._workers.wait()
-            detail = window.take()
-            if detail is not None:
+            self._workers.start()
+            if not window.slots[0].is_done:
+                window.report_pause()
+                await self._workers.wait(window.seconds_to_wait())
+            elif (detail := window.take()) is not None:
                 return detail
 
 
@@ -112,7 +111,6 @@ class _WorkerTasks:
         self._api = api
         self._http = http
         self._window = window
-        self._to_read: deque[Slot] = deque()
         self._changed, self._ended = anyio.Event(), anyio.Event()
         self._scope = anyio.CancelScope()
         self._group: TaskGroup | None = None
@@ -131,18 +129,18 @@ class _WorkerTasks:
             self._call_soon = native.run_sync_soon
             spawn_system_task(self._run, context=copy_context())
 
-    def read(self, slots: list[Slot]) -> None:
-        """Read these traces as soon as a worker is idle."""
-        self._to_read += slots
+    def start(self) -> None:
+        """Start idle workers if traces are pending."""
         if self._group is not None:
-            for _ in range(min(len(self._to_read), len(self._idle))):
+            for _ in range(min(len(self._window.pending), len(self._idle))):
                 self._group.start_soon(self._worker, self._idle.pop())
 
-    async def wait(self) -> None:
-        """Wait until the trace that is due may be done."""
+    async def wait(self, seconds: float) -> None:
+        """Wait until the consumer has something to do, or until the time is over."""
         self._changed = anyio.Event()
         if not self._ended.is_set():
-            await self._changed.wait()
+            with anyio.move_on_after(seconds):
+                await self._changed.wait()
         if self._ended.is_set():
             raise ArtanisError("traces.iter() was closed, or its background tasks were cancelled.")
 
@@ -161,7 +159,7 @@ class _WorkerTasks:
         try:
             with self._scope:
                 async with anyio.create_task_group() as self._group:
-                    self.read([])
+                    self.start()
                     await anyio.sleep_forever()
         finally:
             try:
@@ -174,17 +172,20 @@ class _WorkerTasks:
 
     async def _work(self, connections: _WorkerConnections) -> None:
         api = copy.copy(self._api)
-        api.set_async_httpx_client(self._http.view(connections=connections))
-        while self._to_read:
-            slot = self._to_read.popleft()
+        http, window = self._http, self._window
+        api.set_async_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        while window.pending:
+            slot = window.pending.popleft()
             try:
-                slot.detail = await acall(get_trace.asyncio_detailed, slot.trace_id, client=api)
+                with Exchange(get_trace.asyncio_detailed) as exchange:
+                    exchange.result = await get_trace.asyncio_detailed(slot.trace_id, client=api)
+                window.succeed(slot, exchange.parsed(), len(exchange.result.content))
             except Exception as error:
-                slot.error = error
+                window.fail(slot, error)
             except BaseException:
                 self._scope.cancel()  # if only this task is cancelled, nothing else would tell the consumer
                 raise
-            if self._window.is_due(slot):
+            if window.wakes_consumer(slot):
                 self._changed.set()
         self._idle.append(connections)
 
@@ -199,6 +200,7 @@ class _WorkerConnections:
         self.settings = shared.settings
         self.max_connections = shared.max_connections
         self.closed_error = shared.closed_error
+        self.pace = shared.pace
         self.pause = shared.pause
         self._shared = shared
         self._own = _CancellableClient(**shared.settings.of_connections) if shared.settings.owns_connections else None

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from artanis_api import AuthenticatedClient
@@ -22,12 +22,12 @@ from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
 from .. import _clock
-from .._call import call
-from .._connections import Connections, wait_for
+from .._call import Exchange
+from .._connections import Connections
 from .._errors import ArtanisError
 from .._http import Http
 from .._httpx import Client, httpx
-from ._window import Slot, Window
+from ._window import Window
 
 STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 
@@ -37,19 +37,21 @@ def details(
 ) -> Generator[TraceDetail, None, None]:
     """Yield the traces of a window; `ids` lists them."""
     http = cast(Http, api.get_httpx_client())
-    window.begin(ids(), http.connections.max_connections)
+    window.begin(ids(), http)
     workers = _WorkerThreads(api, http, window)
     try:
         workers.start()
         while True:
-            for slot in window.refill():
-                workers.to_read.put(slot)
+            for _ in range(window.refill()):
+                workers.turns.put(True)
             if not window.slots:
                 return
-            while not window.slots[0].is_done:
-                wait_for(workers.finished)
-            detail = window.take()
-            if detail is not None:
+            if not window.slots[0].is_done:
+                window.report_pause()
+                # With a timeout, because a signal just before the thread blocks is only handled when it wakes up.
+                with contextlib.suppress(Empty):
+                    workers.finished.get(timeout=window.seconds_to_wait())
+            elif (detail := window.take()) is not None:
                 yield detail
     finally:
         workers.stop()
@@ -60,7 +62,7 @@ class _WorkerThreads:
 
     def __init__(self, api: AuthenticatedClient, http: Http, window: Window) -> None:
         # Queues in C: an interrupt inside them leaves nothing locked.
-        self.to_read: SimpleQueue[Slot | None] = SimpleQueue()
+        self.turns: SimpleQueue[bool] = SimpleQueue()  # a True for each pending trace; False ends a worker
         self.finished: SimpleQueue[None] = SimpleQueue()
         self._window = window
         self._stopped = threading.Event()
@@ -76,14 +78,18 @@ class _WorkerThreads:
 
     def _work(self, api: AuthenticatedClient, http: Http, connections: _WorkerConnections) -> None:
         api = copy.copy(api)
-        api.set_httpx_client(http.view(connections=connections))
+        api.set_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        window = self._window
         try:
-            while (slot := self.to_read.get()) is not None:
+            while self.turns.get():
+                slot = window.pending.popleft()
                 try:
-                    slot.detail = call(get_trace.sync_detailed, slot.trace_id, client=api)
+                    with Exchange(get_trace.sync_detailed) as exchange:
+                        exchange.result = get_trace.sync_detailed(slot.trace_id, client=api)
+                    window.succeed(slot, exchange.parsed(), len(exchange.result.content))
                 except BaseException as error:
-                    slot.error = error
-                if self._window.is_due(slot):
+                    window.fail(slot, error)
+                if window.wakes_consumer(slot):
                     self.finished.put(None)
         finally:
             connections.close()
@@ -93,7 +99,7 @@ class _WorkerThreads:
         self._stopped.set()
         for connections in self._connections:
             connections.cut_off()
-            self.to_read.put(None)
+            self.turns.put(False)
         end = _clock.monotonic() + STOP_TIMEOUT
         for thread in self._threads:
             # A generator may be collected in any thread, or while the interpreter is ending and has stopped daemons.
@@ -111,6 +117,7 @@ class _WorkerConnections:
     def __init__(self, shared: Connections, stopped: threading.Event) -> None:
         self.settings = shared.settings
         self.max_connections = shared.max_connections
+        self.pace = shared.pace
         self._shared = shared
         self._stopped = stopped
         self._own = _InterruptibleClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
