@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,8 +21,19 @@ import httpx
 import pytest
 
 from artanis_api.api.prompts import list_prompts
-from artanis_client import APITimeoutError, Artanis, ArtanisError, AsyncArtanis, AuthenticationError
-from support import KEY, LIMIT, Answer, Both, Request, Server, trace, unmeasured, until, wait_until
+from artanis_client import (
+    APIConnectionError,
+    APITimeoutError,
+    Artanis,
+    ArtanisError,
+    AsyncArtanis,
+    AsyncPromptCache,
+    AuthenticationError,
+    PromptCache,
+    aexport,
+    export,
+)
+from support import KEY, LIMIT, Answer, Both, Request, Server, everything_shown, trace, unmeasured, until, wait_until
 
 
 def prompts(both: Both, **options: Any) -> Any:
@@ -128,13 +144,45 @@ def test_exceptions_of_a_transport_pass_through(both: Both) -> None:
     """What a transport raises comes out as it is, unless it is one of httpx's, which becomes ours."""
 
     def handler(request: httpx.Request) -> httpx.Response:
-        raise KeyError("own") if "own" in request.url.path else httpx.ReadTimeout("slow")
+        name = request.url.path.rpartition("/")[2]
+        try:
+            raise KeyError("own")
+        except KeyError as error:
+            if name == "mapped":
+                raise httpx.ReadTimeout("slow") from error
+            if name == "own":
+                raise
+        raise httpx.ReadTimeout("slow")
 
     options: Any = {"httpx_args": {"transport": httpx.MockTransport(handler)}, "max_retries": 0}
     with pytest.raises(KeyError):
         both.run(lambda client: client.prompts.get("own"), **options)
     with pytest.raises(APITimeoutError):
-        both.run(lambda client: client.prompts.get("x"), **options)
+        both.run(lambda client: client.prompts.get("bare"), **options)
+    with pytest.raises(APITimeoutError):
+        both.run(lambda client: client.prompts.get("mapped"), **options)
+
+
+def test_a_transport_that_handles_an_exception(both: Both, server: Server) -> None:
+    """A failure of the network stays one if the transport sent the request while it handled something else."""
+
+    class Caching(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                raise KeyError("not cached")
+            except KeyError:
+                return super().handle_request(request)
+
+    class AsyncCaching(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                raise KeyError("not cached")
+            except KeyError:
+                return await super().handle_async_request(request)
+
+    server.answer(reset=True)
+    with pytest.raises(APIConnectionError):
+        prompts(both, httpx_args={"transport": AsyncCaching() if both.is_async else Caching()}, max_retries=0)
 
 
 def test_a_mock_transport(both: Both) -> None:
@@ -717,3 +765,217 @@ def test_codings_that_were_not_asked_for(both: Both, server: Server, coding: str
         with pytest.raises(ArtanisError, match="cannot be decoded" if status == 200 else "500"):
             prompts(both, max_retries=0)
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+class Limit(Exception):
+    """A time limit, as Celery and RQ define theirs."""
+
+
+class Foreign:
+    """Socket options that fail while httpcore connects, where it maps every TimeoutError and OSError."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __iter__(self) -> Any:
+        raise self.error
+
+
+def try_to(act: Callable[[], Any]) -> None:
+    with contextlib.suppress(ArtanisError):
+        act()
+
+
+FOREIGN = [Limit(), TimeoutError("mine"), OSError("mine"), MemoryError(), KeyError("mine")]
+CALLS: dict[str, Callable[[Any, Path], Any]] = {
+    "get": lambda client, _: client.traces.get("x"),
+    "iter": lambda client, _: client.traces.iter(trace_ids=["x"]),
+    "list and iter": lambda client, _: client.traces.iter(on_error="skip"),
+    "export": lambda client, path: (aexport if isinstance(client, AsyncArtanis) else export)(client, path / "x.jsonl"),
+    "cache": lambda client, _: (AsyncPromptCache if isinstance(client, AsyncArtanis) else PromptCache)(client).get("x"),
+}
+
+
+# httpcore leaves the socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("error", FOREIGN, ids=repr)
+def test_foreign_exceptions_pass_through(
+    both: Both, server: Server, tmp_path: Path, sleeps: list[float], call: str, error: Exception
+) -> None:
+    """What a signal handler or the user's own code raises in the midst of httpx comes out unchanged, and at once."""
+    kind: Any = httpx.AsyncHTTPTransport if both.is_async else httpx.HTTPTransport
+    transport = kind(socket_options=Foreign(error))
+
+    async def all_of(iterator: Any) -> None:
+        async for _ in iterator:
+            pass
+
+    def act(client: Any) -> Any:
+        result = CALLS[call](client, tmp_path)
+        if not hasattr(result, "__anext__"):
+            return list(result) if hasattr(result, "__next__") else result
+        return all_of(result)
+
+    with pytest.raises(type(error)) as caught:
+        both.run(act, httpx_args={"transport": transport})
+    assert caught.value is error
+    assert (sleeps, server.requests) == ([], [])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError])
+@pytest.mark.parametrize("where", ["answer", "body", "error body", "slot", "retry", "key", "iter", "export", "cache"])
+def test_a_time_limit(server: Server, tmp_path: Path, where: str, kind: type[Exception]) -> None:
+    """The exception of a signal handler ends every kind of wait."""
+    waits = threading.Event()  # until then the signal does not count
+    limits: list[Exception] = []
+
+    def on_alarm(*_: object) -> None:
+        if waits.is_set() and not limits:
+            limits.append(kind("too long"))
+            raise limits[0]
+
+    def answer(_: Request) -> Answer:
+        waits.set()
+        if where in ("body", "error body"):
+            return Answer(200 if where == "body" else 403, b"{", {"content-length": "100"})
+        return Answer(503) if where == "retry" else Answer(hold=threading.Event())
+
+    def key() -> str:
+        if where == "key":
+            waits.set()
+            threading.Event().wait(LIMIT)
+        return KEY
+
+    server.answers = [answer]
+    calls: dict[str, Callable[[Artanis], Any]] = {
+        "iter": lambda client: list(client.traces.iter(trace_ids=["x"])),
+        "export": lambda client: export(client, tmp_path / "x.jsonl"),
+        "cache": lambda client: PromptCache(client).get("x"),
+    }
+    options: dict[str, Any] = {**server.credentials, "api_key": key, "max_connections": 1, "timeout": LIMIT}
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        with Artanis(**options, max_retries=1000) as client:
+            if where == "slot":
+                threading.Thread(target=try_to, args=[lambda: client.prompts.get("x")], daemon=True).start()
+                server.wait_for_requests(1)
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+            with pytest.raises(kind) as caught:
+                calls.get(where, lambda client: client.prompts.list())(client)
+            server.stopping.set()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert caught.value is limits[0]
+    assert KEY not in everything_shown(caught.value)
+    assert where == "retry" or len(server.requests) <= 1
+
+
+class Silent:
+    """Sends only the start of an answer, and counts the connections that have sent something and that were closed."""
+
+    def __init__(self, start: bytes) -> None:
+        self.start = start
+        self.opened: list[None] = []
+        self.talking: list[None] = []
+        self.closed: list[None] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self) -> None:
+        with contextlib.suppress(OSError):  # when the listener is closed
+            while True:
+                connection, _ = self.listener.accept()
+                self.opened.append(None)
+                threading.Thread(target=self.talk, args=[connection], daemon=True).start()
+
+    def talk(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(65536):
+                connection.sendall(self.start)
+                self.talking.append(None)
+        self.closed.append(None)
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(LIMIT)
+        self.listener.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n"
+PHASES = {
+    "tls": b"",
+    "answer": b"",
+    "head": HEAD[:20],
+    "body": HEAD + b"{",
+    "connect": b"",
+    "proxy": b"",
+    "tunnel": b"",
+}
+
+
+@pytest.fixture(params=PHASES)
+def phase(request: pytest.FixtureRequest) -> Iterator[tuple[str, Silent]]:
+    start = b"HTTP/1.1 200 OK\r\n\r\n" if request.param == "tunnel" else PHASES[request.param]
+    silent = Silent(start)
+    yield request.param, silent
+    silent.close()
+
+
+class Cancelling:
+    """Socket options that cancel the task which connects, in the moment when the connection is there."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], object] = bool
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        self.act()
+        return iter(())
+
+
+@pytest.mark.parametrize("max_connections", [1, 3, 8])
+@pytest.mark.parametrize("kind", ["asyncio", "trio", "native", "impatient"])
+def test_cancelled_calls_leave_no_connection(phase: tuple[str, Silent], kind: str, max_connections: int) -> None:
+    """Wherever a call is cancelled, its connection is closed. Native cancellation may come twice."""
+    name, silent = phase
+    scheme = "https" if name in ("tls", "proxy", "tunnel") else "http"
+    httpx_args: dict[str, Any] = {"limits": httpx.Limits(max_connections=2)} if max_connections == 3 else {}
+    in_flight = 2 if httpx_args else min(max_connections, 4)
+    options: dict[str, Any] = {"api_key": KEY, "org_slug": "o", "project_slug": "p", "max_connections": max_connections}
+    options["base_url"] = f"{scheme}://{silent.address}"
+    if name in ("proxy", "tunnel"):
+        httpx_args["proxy"] = f"http://{silent.address}"
+    cancelling = Cancelling()
+    if name == "connect":
+        in_flight = 1
+        httpx_args["transport"] = httpx.AsyncHTTPTransport(socket_options=cancelling)
+
+    async def main() -> None:
+        async with AsyncArtanis(**options, httpx_args=httpx_args) as client:
+            if kind in ("asyncio", "trio"):
+                async with anyio.create_task_group() as group:
+                    cancelling.act = group.cancel_scope.cancel
+                    for _ in range(4):
+                        group.start_soon(client.prompts.list)
+                    await until(lambda: len(silent.opened if name == "connect" else silent.talking) >= in_flight)
+                    group.cancel_scope.cancel()
+            else:
+                tasks = [asyncio.ensure_future(client.prompts.list()) for _ in range(4)]
+                cancelling.act = lambda: [task.cancel() for task in tasks]
+                await until(lambda: len(silent.opened if name == "connect" else silent.talking) >= in_flight)
+                for _ in range(3 if kind == "impatient" else 1):
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.sleep(0)
+                await asyncio.wait(tasks)
+            await until(lambda: len(silent.closed) == len(silent.opened))
+            if scheme == "http":
+                cancelling.act = bool
+                silent.start = HEAD + b'{"prompts":[]}'
+                assert await client.prompts.list() == []
+
+    anyio.run(main, backend="trio" if kind == "trio" else "asyncio")

@@ -93,6 +93,9 @@ class APIConnectionError(ArtanisError):
     `__cause__` is the underlying OSError, if any.
     """
 
+    remedy = ""
+    """What to do if retrying cannot help: the certificate is not trusted, or the proxy refuses. Empty if it may."""
+
     def __init__(self, message: str, *, method: str = "", url: str = "", hint: str = "") -> None:
         self.message = message
         self.method = method
