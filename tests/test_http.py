@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import trustme
 
 from artanis_api.api.prompts import list_prompts
 from artanis_client import (
@@ -33,7 +36,25 @@ from artanis_client import (
     aexport,
     export,
 )
-from support import KEY, LIMIT, Answer, Both, Request, Server, everything_shown, trace, unmeasured, until, wait_until
+from support import (
+    KEY,
+    LIMIT,
+    Answer,
+    Both,
+    Request,
+    Server,
+    everything_shown,
+    ids,
+    serve,
+    trace,
+    unmeasured,
+    until,
+    wait_until,
+)
+
+
+class Limit(Exception):
+    """A time limit, as Celery and RQ define theirs."""
 
 
 def prompts(both: Both, **options: Any) -> Any:
@@ -675,6 +696,85 @@ def test_a_failing_source_is_asked_once_for_all(server: Server) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("renewal", [False, True])
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, GeneratorExit, "signal"])
+def test_a_thread_that_ends_while_it_asks(server: Server, ending: Any, renewal: bool) -> None:
+    """If a thread is interrupted while it asks for the key, a thread that waits for the answer asks instead."""
+    calls: list[Any] = []
+    asked: list[int] = []
+
+    def on_signal(*_: object) -> None:
+        raise Limit
+
+    def key() -> str:
+        asked.append(1)
+        if len(asked) == (2 if renewal else 1):
+            calls.append(pool.submit(client.prompts.list))
+            wait_until(lambda: len(lock.entered) >= 2 + renewal)
+            if ending == "signal":
+                signal.raise_signal(signal.SIGINT)
+            raise ending
+        return f"key-{len(asked)}"
+
+    server.answers.append(accepting("key-1"))
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        with Artanis(**{**server.credentials, "api_key": key}) as client, ThreadPoolExecutor(1) as pool:
+            connections: Any = client._http.connections
+            local = connections.local()
+            lock = CountingLock(local.key_lock)
+            connections._locals[os.getpid()] = local._replace(key_lock=lock)
+            if renewal:
+                client.prompts.list()
+            server.answers[:] = [accepting("key-2" if not renewal else "key-3")]
+            with pytest.raises(Limit if ending == "signal" else ending):
+                client.prompts.list()
+            assert calls[0].result(LIMIT) == []
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert len(asked) == 2 + renewal
+
+
+@pytest.mark.parametrize("renewal", [False, True])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_task_that_is_cancelled_while_it_asks(server: Server, backend: str, renewal: bool, is_async: bool) -> None:
+    """If a task is cancelled while it asks for the key, a task that waits for the answer asks instead."""
+    asked: list[int] = []
+    never = threading.Event()
+
+    def key() -> str:
+        asked.append(nth := len(asked) + 1)
+        if nth == 1 + renewal:
+            never.wait(LIMIT)
+        return f"key-{nth}"
+
+    async def async_key() -> str:
+        asked.append(nth := len(asked) + 1)
+        if nth == 1 + renewal:
+            await anyio.sleep_forever()
+        return f"key-{nth}"
+
+    async def main() -> None:
+        server.answers[:] = [accepting("key-1")]
+        credentials: Any = {**server.credentials, "api_key": async_key if is_async else key}
+        async with AsyncArtanis(**credentials) as client, anyio.create_task_group() as group:
+            if renewal:
+                await client.prompts.list()
+            server.answers[:] = [accepting(f"key-{2 + renewal}")]
+            async with anyio.create_task_group() as doomed:
+                doomed.start_soon(client.prompts.list)
+                await until(lambda: len(asked) == 1 + renewal)
+                group.start_soon(client.prompts.list)
+                lock = client._http.connections.local().key_lock
+                await until(lambda: lock.statistics().tasks_waiting == 1)
+                doomed.cancel_scope.cancel()
+        never.set()
+
+    anyio.run(main, backend=backend)
+    assert len(asked) == 2 + renewal
+
+
 class CountingLock:
     """Says how many threads have it or wait for it."""
 
@@ -767,10 +867,6 @@ def test_codings_that_were_not_asked_for(both: Both, server: Server, coding: str
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
-class Limit(Exception):
-    """A time limit, as Celery and RQ define theirs."""
-
-
 class Foreign:
     """Socket options that fail while httpcore connects, where it maps every TimeoutError and OSError."""
 
@@ -853,6 +949,7 @@ def test_a_time_limit(server: Server, tmp_path: Path, where: str, kind: type[Exc
         "iter": lambda client: list(client.traces.iter(trace_ids=["x"])),
         "export": lambda client: export(client, tmp_path / "x.jsonl"),
         "cache": lambda client: PromptCache(client).get("x"),
+        "": lambda client: client.prompts.list(),
     }
     options: dict[str, Any] = {**server.credentials, "api_key": key, "max_connections": 1, "timeout": LIMIT}
     previous = signal.signal(signal.SIGALRM, on_alarm)
@@ -863,7 +960,7 @@ def test_a_time_limit(server: Server, tmp_path: Path, where: str, kind: type[Exc
                 server.wait_for_requests(1)
             signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
             with pytest.raises(kind) as caught:
-                calls.get(where, lambda client: client.prompts.list())(client)
+                calls[where if where in calls else ""](client)
             server.stopping.set()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -979,3 +1076,77 @@ def test_cancelled_calls_leave_no_connection(phase: tuple[str, Silent], kind: st
                 assert await client.prompts.list() == []
 
     anyio.run(main, backend="trio" if kind == "trio" else "asyncio")
+
+
+def has_ended(child: int) -> bool:
+    return os.waitpid(child, os.WNOHANG) == (child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_fork_in_a_loop_over_traces(server: Server) -> None:
+    """A forked process that leaves the loop does not cut off the connections with which its parent goes on."""
+    release = threading.Event()
+    numbers = ids(8)
+
+    def answer(trace_id: str) -> Answer | None:
+        body = trace(id=trace_id, spans=[], feedback=[])
+        return None if trace_id == numbers[0] else Answer(body=body, hold=release)
+
+    serve(server, 8, answer)
+    read: list[str] = []
+    with Artanis(**server.credentials, max_retries=0) as client:
+        for detail in client.traces.iter(concurrency=4):
+            if not read:
+                server.wait_for(lambda: server.in_flight >= 3)
+                if (child := os.fork()) == 0:  # pragma: no cover - measured in the parent alone
+                    break
+                wait_until(functools.partial(has_ended, child))
+                release.set()
+            read.append(detail.id)
+        if not read:  # pragma: no cover - the child
+            gc.collect()
+            os._exit(0)
+    assert read == numbers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("ending", ["return", "exit"])
+def test_fork_in_an_event_loop(server: Server, ending: str, scheme: str) -> None:
+    """A forked process that ends, and so cancels the tasks that it inherited, does not cut its parent's connections."""
+    httpx_args: dict[str, Any] = {}
+    if scheme == "https":
+        authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
+        httpx_args["verify"] = ssl.create_default_context()
+        authority.configure_trust(httpx_args["verify"])
+    release = threading.Event()
+    server.answer(body={"prompts": []}, hold=release)
+    parent = os.getpid()
+
+    async def main() -> None:
+        client = AsyncArtanis(**server.credentials, max_retries=0, timeout=LIMIT, httpx_args=httpx_args)
+        tasks = [asyncio.create_task(client.prompts.list()) for _ in range(3)]
+        await until(lambda: server.in_flight == 3)
+        child = os.fork()
+        if child == 0:  # pragma: no cover - measured in the parent alone
+            if ending == "exit":
+                raise SystemExit
+            return
+        await until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
+        release.set()
+        assert await asyncio.gather(*tasks) == [[], [], []]
+        await client.prompts.list()
+        await client.aclose()
+
+    try:
+        asyncio.run(main())
+    finally:
+        if os.getpid() != parent:  # pragma: no cover
+            os._exit(0)
+    assert len(server.requests) == 4
+    assert len({request.connection for request in server.requests}) == 3

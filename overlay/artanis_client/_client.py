@@ -360,7 +360,8 @@ class Artanis(_Base):
         timeout: Seconds, an `httpx.Timeout`, or None for no timeout. It limits each phase of an attempt: connecting,
             each write, and each wait for more of the response. Default: 5 to connect, 60 for the rest.
         max_retries: How often to retry transient failures; 0 for never.
-        max_connections: Maximum number of requests in flight. The rest queue, without a timeout.
+        max_connections: Maximum number of requests in flight. The rest queue, without a timeout: an event hook must
+            not call the client, because it would wait for a request that waits for the hook.
         allow_http: Allow plain http:// to hosts other than this machine. The key is then sent unencrypted.
         httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,
             event_hooks, trust_env, headers.

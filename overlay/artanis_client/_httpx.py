@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,17 +93,37 @@ class AsyncClient(_Cookieless, httpx.AsyncClient):
             await pool._close_connections([*unused, *pool._assign_requests_to_connections()])
 
 
+_streams: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _detach_streams() -> None:
+    """Keep a forked process from shutting down its parent's connections, such as when it cancels inherited tasks."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in _streams:
+        if (number := stream.get_extra_info("socket").fileno()) >= 0:
+            os.dup2(nothing, number)
+    os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_detach_streams)
+
+
 async def _connect(connect_tcp: Any, **arguments: Any) -> Any:
     """Connect; if the setup of the connection is cancelled, such as the TLS handshake, close it."""
 
     async def or_close(method: Any, *args: Any, **more: Any) -> Any:
         try:
-            return await method(*args, **more)
+            result = await method(*args, **more)
         except BaseException:
             await stream.aclose()  # closes the socket at once, even if this is cancelled, too
             raise
+        if method.__name__ == "start_tls":
+            result.plain_stream = stream  # keeps it in _streams
+        return result
 
     stream = await connect_tcp(**arguments)
+    _streams.add(stream)
     for name in ("read", "write", "start_tls"):
         setattr(stream, name, functools.partial(or_close, getattr(stream, name)))
     return stream
