@@ -164,8 +164,11 @@ def test_tls(server: Server) -> None:
     expected = serve(server, 5)
     assert run(read_all, server, transport=AiohttpTransport(verify=client_side)) == expected
     assert run(read_all, server, transport=AiohttpTransport(verify=False)) == expected
-    with pytest.raises(APIConnectionError, match="certificate"):
-        run(read_all, server, max_retries=0)
+    before = len(server.requests)
+    with pytest.raises(APIConnectionError, match="SSL_CERT_FILE") as caught:
+        run(lambda client: client.prompts.list(), server)  # not retried
+    assert caught.value.remedy
+    assert len(server.requests) == before
 
 
 def test_the_proxy_of_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +205,28 @@ def test_one_transport_in_several_event_loops(server: Server) -> None:
     for _ in range(3):
         asyncio.run(twice())
     assert len({request.connection for request in server.requests}) == 3
+
+
+@pytest.mark.parametrize("error", [TimeoutError("mine"), OSError("mine"), MemoryError(), KeyError("mine")], ids=repr)
+def test_foreign_exceptions_pass_through(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """What a signal handler raises while the transport runs comes out unchanged, although aiohttp raises the like."""
+
+    def proxy(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AiohttpTransport, "_proxy", proxy)
+    with pytest.raises(type(error)) as caught:
+        run(lambda client: client.prompts.list(), server)
+    assert caught.value is error
+
+
+def test_a_proxy_that_refuses(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its refusal is not retried."""
+    server.answer(407)
+    monkeypatch.setenv("https_proxy", server.url)
+    with pytest.raises(APIConnectionError, match="407"):
+        run(lambda client: client.prompts.list(), server, base_url="https://artanis.invalid")
+    assert len(server.requests) == 1
 
 
 def test_trio_is_refused(server: Server) -> None:

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import gc
 import os
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+import trustme
 
 from artanis_api.api.prompts import list_prompts
-from artanis_client import APITimeoutError, Artanis, ArtanisError, AsyncArtanis, AuthenticationError
-from support import KEY, LIMIT, Answer, Both, Request, Server, trace, unmeasured, until, wait_until
+from artanis_client import (
+    APIConnectionError,
+    APITimeoutError,
+    Artanis,
+    ArtanisError,
+    AsyncArtanis,
+    AsyncPromptCache,
+    AuthenticationError,
+    PromptCache,
+    aexport,
+    export,
+)
+from support import (
+    KEY,
+    LIMIT,
+    Answer,
+    Both,
+    Request,
+    Server,
+    everything_shown,
+    ids,
+    serve,
+    trace,
+    unmeasured,
+    until,
+    wait_until,
+)
+
+
+class Limit(Exception):
+    """A time limit, as Celery and RQ define theirs."""
 
 
 def prompts(both: Both, **options: Any) -> Any:
@@ -128,13 +165,45 @@ def test_exceptions_of_a_transport_pass_through(both: Both) -> None:
     """What a transport raises comes out as it is, unless it is one of httpx's, which becomes ours."""
 
     def handler(request: httpx.Request) -> httpx.Response:
-        raise KeyError("own") if "own" in request.url.path else httpx.ReadTimeout("slow")
+        name = request.url.path.rpartition("/")[2]
+        try:
+            raise KeyError("own")
+        except KeyError as error:
+            if name == "mapped":
+                raise httpx.ReadTimeout("slow") from error
+            if name == "own":
+                raise
+        raise httpx.ReadTimeout("slow")
 
     options: Any = {"httpx_args": {"transport": httpx.MockTransport(handler)}, "max_retries": 0}
     with pytest.raises(KeyError):
         both.run(lambda client: client.prompts.get("own"), **options)
     with pytest.raises(APITimeoutError):
-        both.run(lambda client: client.prompts.get("x"), **options)
+        both.run(lambda client: client.prompts.get("bare"), **options)
+    with pytest.raises(APITimeoutError):
+        both.run(lambda client: client.prompts.get("mapped"), **options)
+
+
+def test_a_transport_that_handles_an_exception(both: Both, server: Server) -> None:
+    """A failure of the network stays one if the transport sent the request while it handled something else."""
+
+    class Caching(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                raise KeyError("not cached")
+            except KeyError:
+                return super().handle_request(request)
+
+    class AsyncCaching(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                raise KeyError("not cached")
+            except KeyError:
+                return await super().handle_async_request(request)
+
+    server.answer(reset=True)
+    with pytest.raises(APIConnectionError):
+        prompts(both, httpx_args={"transport": AsyncCaching() if both.is_async else Caching()}, max_retries=0)
 
 
 def test_a_mock_transport(both: Both) -> None:
@@ -627,6 +696,85 @@ def test_a_failing_source_is_asked_once_for_all(server: Server) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("renewal", [False, True])
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, GeneratorExit, "signal"])
+def test_a_thread_that_ends_while_it_asks(server: Server, ending: Any, renewal: bool) -> None:
+    """If a thread is interrupted while it asks for the key, a thread that waits for the answer asks instead."""
+    calls: list[Any] = []
+    asked: list[int] = []
+
+    def on_signal(*_: object) -> None:
+        raise Limit
+
+    def key() -> str:
+        asked.append(1)
+        if len(asked) == (2 if renewal else 1):
+            calls.append(pool.submit(client.prompts.list))
+            wait_until(lambda: len(lock.entered) >= 2 + renewal)
+            if ending == "signal":
+                signal.raise_signal(signal.SIGINT)
+            raise ending
+        return f"key-{len(asked)}"
+
+    server.answers.append(accepting("key-1"))
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        with Artanis(**{**server.credentials, "api_key": key}) as client, ThreadPoolExecutor(1) as pool:
+            connections: Any = client._http.connections
+            local = connections.local()
+            lock = CountingLock(local.key_lock)
+            connections._locals[os.getpid()] = local._replace(key_lock=lock)
+            if renewal:
+                client.prompts.list()
+            server.answers[:] = [accepting("key-2" if not renewal else "key-3")]
+            with pytest.raises(Limit if ending == "signal" else ending):
+                client.prompts.list()
+            assert calls[0].result(LIMIT) == []
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert len(asked) == 2 + renewal
+
+
+@pytest.mark.parametrize("renewal", [False, True])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_task_that_is_cancelled_while_it_asks(server: Server, backend: str, renewal: bool, is_async: bool) -> None:
+    """If a task is cancelled while it asks for the key, a task that waits for the answer asks instead."""
+    asked: list[int] = []
+    never = threading.Event()
+
+    def key() -> str:
+        asked.append(nth := len(asked) + 1)
+        if nth == 1 + renewal:
+            never.wait(LIMIT)
+        return f"key-{nth}"
+
+    async def async_key() -> str:
+        asked.append(nth := len(asked) + 1)
+        if nth == 1 + renewal:
+            await anyio.sleep_forever()
+        return f"key-{nth}"
+
+    async def main() -> None:
+        server.answers[:] = [accepting("key-1")]
+        credentials: Any = {**server.credentials, "api_key": async_key if is_async else key}
+        async with AsyncArtanis(**credentials) as client, anyio.create_task_group() as group:
+            if renewal:
+                await client.prompts.list()
+            server.answers[:] = [accepting(f"key-{2 + renewal}")]
+            async with anyio.create_task_group() as doomed:
+                doomed.start_soon(client.prompts.list)
+                await until(lambda: len(asked) == 1 + renewal)
+                group.start_soon(client.prompts.list)
+                lock = client._http.connections.local().key_lock
+                await until(lambda: lock.statistics().tasks_waiting == 1)
+                doomed.cancel_scope.cancel()
+        never.set()
+
+    anyio.run(main, backend=backend)
+    assert len(asked) == 2 + renewal
+
+
 class CountingLock:
     """Says how many threads have it or wait for it."""
 
@@ -717,3 +865,288 @@ def test_codings_that_were_not_asked_for(both: Both, server: Server, coding: str
         with pytest.raises(ArtanisError, match="cannot be decoded" if status == 200 else "500"):
             prompts(both, max_retries=0)
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+class Foreign:
+    """Socket options that fail while httpcore connects, where it maps every TimeoutError and OSError."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __iter__(self) -> Any:
+        raise self.error
+
+
+def try_to(act: Callable[[], Any]) -> None:
+    with contextlib.suppress(ArtanisError):
+        act()
+
+
+FOREIGN = [Limit(), TimeoutError("mine"), OSError("mine"), MemoryError(), KeyError("mine")]
+CALLS: dict[str, Callable[[Any, Path], Any]] = {
+    "get": lambda client, _: client.traces.get("x"),
+    "iter": lambda client, _: client.traces.iter(trace_ids=["x"]),
+    "list and iter": lambda client, _: client.traces.iter(on_error="skip"),
+    "export": lambda client, path: (aexport if isinstance(client, AsyncArtanis) else export)(client, path / "x.jsonl"),
+    "cache": lambda client, _: (AsyncPromptCache if isinstance(client, AsyncArtanis) else PromptCache)(client).get("x"),
+}
+
+
+# httpcore leaves the socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("error", FOREIGN, ids=repr)
+def test_foreign_exceptions_pass_through(
+    both: Both, server: Server, tmp_path: Path, sleeps: list[float], call: str, error: Exception
+) -> None:
+    """What a signal handler or the user's own code raises in the midst of httpx comes out unchanged, and at once."""
+    kind: Any = httpx.AsyncHTTPTransport if both.is_async else httpx.HTTPTransport
+    transport = kind(socket_options=Foreign(error))
+
+    async def all_of(iterator: Any) -> None:
+        async for _ in iterator:
+            pass
+
+    def act(client: Any) -> Any:
+        result = CALLS[call](client, tmp_path)
+        if not hasattr(result, "__anext__"):
+            return list(result) if hasattr(result, "__next__") else result
+        return all_of(result)
+
+    with pytest.raises(type(error)) as caught:
+        both.run(act, httpx_args={"transport": transport})
+    assert caught.value is error
+    assert (sleeps, server.requests) == ([], [])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError])
+@pytest.mark.parametrize("where", ["answer", "body", "error body", "slot", "retry", "key", "iter", "export", "cache"])
+def test_a_time_limit(server: Server, tmp_path: Path, where: str, kind: type[Exception]) -> None:
+    """The exception of a signal handler ends every kind of wait."""
+    waits = threading.Event()  # until then the signal does not count
+    limits: list[Exception] = []
+
+    def on_alarm(*_: object) -> None:
+        if waits.is_set() and not limits:
+            limits.append(kind("too long"))
+            raise limits[0]
+
+    def answer(_: Request) -> Answer:
+        waits.set()
+        if where in ("body", "error body"):
+            return Answer(200 if where == "body" else 403, b"{", {"content-length": "100"})
+        return Answer(503) if where == "retry" else Answer(hold=threading.Event())
+
+    def key() -> str:
+        if where == "key":
+            waits.set()
+            threading.Event().wait(LIMIT)
+        return KEY
+
+    server.answers = [answer]
+    calls: dict[str, Callable[[Artanis], Any]] = {
+        "iter": lambda client: list(client.traces.iter(trace_ids=["x"])),
+        "export": lambda client: export(client, tmp_path / "x.jsonl"),
+        "cache": lambda client: PromptCache(client).get("x"),
+        "": lambda client: client.prompts.list(),
+    }
+    options: dict[str, Any] = {**server.credentials, "api_key": key, "max_connections": 1, "timeout": LIMIT}
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        with Artanis(**options, max_retries=1000) as client:
+            if where == "slot":
+                threading.Thread(target=try_to, args=[lambda: client.prompts.get("x")], daemon=True).start()
+                server.wait_for_requests(1)
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+            with pytest.raises(kind) as caught:
+                calls[where if where in calls else ""](client)
+            server.stopping.set()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert caught.value is limits[0]
+    assert KEY not in everything_shown(caught.value)
+    assert where == "retry" or len(server.requests) <= 1
+
+
+class Silent:
+    """Sends only the start of an answer, and counts the connections that have sent something and that were closed."""
+
+    def __init__(self, start: bytes) -> None:
+        self.start = start
+        self.opened: list[None] = []
+        self.talking: list[None] = []
+        self.closed: list[None] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self) -> None:
+        with contextlib.suppress(OSError):  # when the listener is closed
+            while True:
+                connection, _ = self.listener.accept()
+                self.opened.append(None)
+                threading.Thread(target=self.talk, args=[connection], daemon=True).start()
+
+    def talk(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(65536):
+                connection.sendall(self.start)
+                self.talking.append(None)
+        self.closed.append(None)
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(LIMIT)
+        self.listener.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n"
+PHASES = {
+    "tls": b"",
+    "answer": b"",
+    "head": HEAD[:20],
+    "body": HEAD + b"{",
+    "connect": b"",
+    "proxy": b"",
+    "tunnel": b"",
+}
+
+
+@pytest.fixture(params=PHASES)
+def phase(request: pytest.FixtureRequest) -> Iterator[tuple[str, Silent]]:
+    start = b"HTTP/1.1 200 OK\r\n\r\n" if request.param == "tunnel" else PHASES[request.param]
+    silent = Silent(start)
+    yield request.param, silent
+    silent.close()
+
+
+class Cancelling:
+    """Socket options that cancel the task which connects, in the moment when the connection is there."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], object] = bool
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        self.act()
+        return iter(())
+
+
+@pytest.mark.parametrize("max_connections", [1, 3, 8])
+@pytest.mark.parametrize("kind", ["asyncio", "trio", "native", "impatient"])
+def test_cancelled_calls_leave_no_connection(phase: tuple[str, Silent], kind: str, max_connections: int) -> None:
+    """Wherever a call is cancelled, its connection is closed. Native cancellation may come twice."""
+    name, silent = phase
+    scheme = "https" if name in ("tls", "proxy", "tunnel") else "http"
+    httpx_args: dict[str, Any] = {"limits": httpx.Limits(max_connections=2)} if max_connections == 3 else {}
+    in_flight = 2 if httpx_args else min(max_connections, 4)
+    options: dict[str, Any] = {"api_key": KEY, "org_slug": "o", "project_slug": "p", "max_connections": max_connections}
+    options["base_url"] = f"{scheme}://{silent.address}"
+    if name in ("proxy", "tunnel"):
+        httpx_args["proxy"] = f"http://{silent.address}"
+    cancelling = Cancelling()
+    if name == "connect":
+        in_flight = 1
+        httpx_args["transport"] = httpx.AsyncHTTPTransport(socket_options=cancelling)
+
+    async def main() -> None:
+        async with AsyncArtanis(**options, httpx_args=httpx_args) as client:
+            if kind in ("asyncio", "trio"):
+                async with anyio.create_task_group() as group:
+                    cancelling.act = group.cancel_scope.cancel
+                    for _ in range(4):
+                        group.start_soon(client.prompts.list)
+                    await until(lambda: len(silent.opened if name == "connect" else silent.talking) >= in_flight)
+                    group.cancel_scope.cancel()
+            else:
+                tasks = [asyncio.ensure_future(client.prompts.list()) for _ in range(4)]
+                cancelling.act = lambda: [task.cancel() for task in tasks]
+                await until(lambda: len(silent.opened if name == "connect" else silent.talking) >= in_flight)
+                for _ in range(3 if kind == "impatient" else 1):
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.sleep(0)
+                await asyncio.wait(tasks)
+            await until(lambda: len(silent.closed) == len(silent.opened))
+            if scheme == "http":
+                cancelling.act = bool
+                silent.start = HEAD + b'{"prompts":[]}'
+                assert await client.prompts.list() == []
+
+    anyio.run(main, backend="trio" if kind == "trio" else "asyncio")
+
+
+def has_ended(child: int) -> bool:
+    return os.waitpid(child, os.WNOHANG) == (child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_fork_in_a_loop_over_traces(server: Server) -> None:
+    """A forked process that leaves the loop does not cut off the connections with which its parent goes on."""
+    release = threading.Event()
+    numbers = ids(8)
+
+    def answer(trace_id: str) -> Answer | None:
+        body = trace(id=trace_id, spans=[], feedback=[])
+        return None if trace_id == numbers[0] else Answer(body=body, hold=release)
+
+    serve(server, 8, answer)
+    read: list[str] = []
+    with Artanis(**server.credentials, max_retries=0) as client:
+        for detail in client.traces.iter(concurrency=4):
+            if not read:
+                server.wait_for(lambda: server.in_flight >= 3)
+                if (child := os.fork()) == 0:  # pragma: no cover - measured in the parent alone
+                    break
+                wait_until(functools.partial(has_ended, child))
+                release.set()
+            read.append(detail.id)
+        if not read:  # pragma: no cover - the child
+            gc.collect()
+            os._exit(0)
+    assert read == numbers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("ending", ["return", "exit"])
+def test_fork_in_an_event_loop(server: Server, ending: str, scheme: str) -> None:
+    """A forked process that ends, and so cancels the tasks that it inherited, does not cut its parent's connections."""
+    httpx_args: dict[str, Any] = {}
+    if scheme == "https":
+        authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
+        httpx_args["verify"] = ssl.create_default_context()
+        authority.configure_trust(httpx_args["verify"])
+    release = threading.Event()
+    server.answer(body={"prompts": []}, hold=release)
+    parent = os.getpid()
+
+    async def main() -> None:
+        client = AsyncArtanis(**server.credentials, max_retries=0, timeout=LIMIT, httpx_args=httpx_args)
+        tasks = [asyncio.create_task(client.prompts.list()) for _ in range(3)]
+        await until(lambda: server.in_flight == 3)
+        child = os.fork()
+        if child == 0:  # pragma: no cover - measured in the parent alone
+            if ending == "exit":
+                raise SystemExit
+            return
+        await until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
+        release.set()
+        assert await asyncio.gather(*tasks) == [[], [], []]
+        await client.prompts.list()
+        await client.aclose()
+
+    try:
+        asyncio.run(main())
+    finally:
+        if os.getpid() != parent:  # pragma: no cover
+            os._exit(0)
+    assert len(server.requests) == 4
+    assert len({request.connection for request in server.requests}) == 3

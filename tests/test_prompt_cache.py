@@ -372,6 +372,40 @@ def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) 
         assert second.result().content == "a"
 
 
+def test_a_time_limit(server: Server, count_waiting: type[CountedEvent], clock: Clock) -> None:
+    """The exception of a signal handler arrives where it was raised; a waiting thread loads instead."""
+
+    class Limit(Exception):
+        pass
+
+    def on_signal(*_: object) -> None:
+        raise Limit
+
+    def interrupt(_: object) -> None:
+        if not others:
+            others.append(pool.submit(cache.get, "classify"))
+            wait_until(lambda: count_waiting.waiting == 1)
+            signal.raise_signal(signal.SIGINT)
+
+    server.answers = [answer(classify="a"), answer(classify="b"), answer(classify="c")]
+    others: list[Any] = []
+    client = Artanis(**server.credentials, httpx_args={"event_hooks": {"request": [interrupt]}})
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        with client, ThreadPoolExecutor(1) as pool:
+            with PromptCache(client) as cache:
+                with pytest.raises(Limit):
+                    cache.get("classify")
+                assert others[0].result(LIMIT).content == "a"
+            told = PromptCache(client, ttl=1, stale_for=0, on_change=lambda *_: signal.raise_signal(signal.SIGINT))
+            told.get("classify")
+            clock.now += 60
+            with pytest.raises(Limit):
+                told.get("classify")
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_cancelled_waiter(server: Server, backend: str) -> None:
     """Cancelling a task that waits for the first load cancels neither the load nor the other tasks."""
@@ -1009,9 +1043,9 @@ def wait():
 # An event loop that ends leaves connections open, which can only be garbage collected.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
-    """A refresh whose event loop has ended or paused does not stop another loop from refreshing."""
+    """If the event loop of a refresh has ended or paused, the next `get` in another one waits for a new refresh."""
     hanging = Answer(body=answer(classify="never").body, hold=threading.Event())
-    server.answers = [answer(classify="a"), hanging, hanging, hanging, answer(classify="b")]
+    server.answers = [answer(classify="a"), hanging, answer(classify="b"), hanging, answer(classify="c")]
 
     def use() -> None:
         cache = AsyncPromptCache(AsyncArtanis(**server.credentials))
@@ -1022,23 +1056,46 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
             await until(lambda: not cache._policy.refreshes or len(server.requests) > known)
             return text
 
-        async def refreshed() -> str:
-            await cache.get("classify")
-            await until(lambda: not cache._policy.refreshes)
-            return (await cache.get("classify")).content
-
         assert anyio.run(get) == "a"
         clock.now += 60
         assert anyio.run(get, backend="trio") == "a"
-        assert anyio.run(get) == "a"
+        assert anyio.run(get) == "b"
+        clock.now += 60
         paused = asyncio.new_event_loop()
-        assert paused.run_until_complete(get()) == "a"
-        assert anyio.run(refreshed, backend="trio") == "b"
+        assert paused.run_until_complete(get()) == "b"
+        assert anyio.run(get, backend="trio") == "c"
         unfinished = asyncio.all_tasks(paused)
         for task in unfinished:
             task.cancel()
         assert not paused.run_until_complete(asyncio.wait(unfinished, timeout=LIMIT))[1]
         paused.close()
+
+    use()
+    gc.collect()
+    assert len(server.requests) == 5
+
+
+# An event loop that ends leaves connections open, which can only be garbage collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_event_loop_for_each_call(server: Server, clock: Clock, backend: str) -> None:
+    """Prompts are refreshed although each loop ends first; while the API is down, the old ones are served."""
+    hanging = Answer(hold=threading.Event())
+    server.answers = [answer(classify="a"), hanging, DOWN, hanging, answer(classify="b")]
+
+    def use() -> None:
+        cache = AsyncPromptCache(AsyncArtanis(**server.credentials, max_retries=0))
+
+        async def get() -> str:
+            text = (await cache.get("classify")).content
+            await until(lambda: not cache._policy.refreshes or len(server.requests) in (2, 4))
+            return text
+
+        texts: list[str] = []
+        for _ in range(5):
+            texts.append(anyio.run(get, backend=backend))
+            clock.now += 60
+        assert texts == ["a", "a", "a", "a", "b"]
 
     use()
     gc.collect()

@@ -82,6 +82,16 @@ def test_connection_failures_are_retried(both: Both, server: Server, sleeps: lis
     assert len(sleeps) == 2
 
 
+@pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (503, 3), (429, 3)])
+def test_a_proxy_that_refuses(both: Both, server: Server, sleeps: list[float], status: int, attempts: int) -> None:
+    """A wrong password for a proxy is not tried again: each attempt may count towards locking the account."""
+    server.answer(status)
+    with pytest.raises(APIConnectionError, match=rf"{status} .*proxy") as caught:
+        prompts(both, base_url="https://artanis.invalid", httpx_args={"proxy": server.url})
+    assert bool(caught.value.remedy) == (attempts == 1)
+    assert (len(server.requests), len(sleeps)) == (attempts, attempts - 1)
+
+
 def test_timeouts_are_retried(both: Both, server: Server, sleeps: list[float]) -> None:
     """So is an answer that took too long, each attempt with the whole timeout."""
     server.answer(hold=threading.Event())

@@ -58,6 +58,18 @@ def test_a_custom_authority(both: Both, tls: str, authority: Authority) -> None:
     assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])  # the second is not in the certificate
+def test_an_untrusted_certificate_is_not_retried(
+    both: Both, tls: str, authority: Authority, name: str, sleeps: list[float]
+) -> None:
+    """The error says what to do about it, as an attribute, too."""
+    options: Any = {"httpx_args": {"verify": authority.trusting}} if name == "127.0.0.1" else {}
+    with pytest.raises(APIConnectionError, match=r"SSL_CERT_FILE.*verify") as caught:
+        both.run(lambda client: client.prompts.list(), base_url=tls.replace("localhost", name), **options)
+    assert caught.value.remedy in str(caught.value)
+    assert sleeps == []
+
+
 def test_the_authority_of_the_environment(
     both: Both, tls: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

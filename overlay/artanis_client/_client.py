@@ -360,9 +360,10 @@ class Artanis(_Base):
         profile: Use only this profile of the configuration file.
         timeout: Seconds, an `httpx.Timeout`, or None for no timeout. It limits each phase of an attempt: connecting,
             each write, and each wait for more of the response. Default: 5 to connect, 60 for the rest.
-        max_retries: How often to retry transient failures; 0 for never. Unless it is 0, the client also slows down if the
-            server refuses requests (429, or 503 with `Retry-After`).
-        max_connections: Maximum number of requests in flight. The rest queue, without a timeout.
+        max_retries: How often to retry transient failures; 0 for never. Unless it is 0, the client also slows down if
+            the server refuses requests (429, or 503 with `Retry-After`).
+        max_connections: Maximum number of requests in flight. The rest queue, without a timeout: an event hook must
+            not call the client, because it would wait for a request that waits for the hook.
         allow_http: Allow plain http:// to hosts other than this machine. The key is then sent unencrypted.
         httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,
             event_hooks, trust_env, headers.

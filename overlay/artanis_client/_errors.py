@@ -93,6 +93,9 @@ class APIConnectionError(ArtanisError):
     `__cause__` is the underlying OSError, if any.
     """
 
+    remedy = ""
+    """What to do if retrying cannot help: the certificate is not trusted, or the proxy refuses. Empty if it may."""
+
     def __init__(self, message: str, *, method: str = "", url: str = "", hint: str = "") -> None:
         self.message = message
         self.method = method
@@ -234,7 +237,8 @@ def retry_delay(error: BaseException, retries: int) -> float | None:
     """Return the seconds to wait before the next attempt, or None if the failure is permanent."""
     if isinstance(error, APIStatusError):
         return _retry.retry_delay(retries, error.status_code, error.retry_after)
-    return _retry.retry_delay(retries, None, None) if isinstance(error, APIConnectionError) else None
+    is_transient = isinstance(error, APIConnectionError) and not error.remedy
+    return _retry.retry_delay(retries, None, None) if is_transient else None
 
 
 def summary(error: ArtanisError) -> str:

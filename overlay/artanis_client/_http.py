@@ -13,7 +13,6 @@ import inspect
 import json
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Self, cast
@@ -156,18 +155,15 @@ class _Shared:
         elif status < 500:
             self.connections.pace.accept()
 
-    def _failure(self, error: Exception, request: httpx.Request, outer: BaseException | None) -> ArtanisError | None:
-        """Return our error for an exception of the HTTP stack, and None for any other.
-
-        `outer` is the exception that the caller was already handling, which has nothing to do with it.
-        """
+    def _failure(self, error: Exception, request: httpx.Request) -> Exception:
+        """Return our error for an exception of the HTTP stack. Foreign exceptions are returned as they were raised."""
         closed: ArtanisError | None = self.connections.closed_error()
         if isinstance(error, RuntimeError) and closed is not None:
             return closed  # httpx raises RuntimeError if the client was closed meanwhile
-        if not _httpx.is_of_http_stack(error):
-            return None
+        if (foreign := _httpx.foreign_exception(error)) is not None:
+            return foreign
         request_of = {"method": request.method, "url": str(request.url)}
-        cause = _httpx.operating_system_error(error, outer)
+        cause = _httpx.operating_system_error(error)
         failure: _errors.APIConnectionError
         if isinstance(error, httpx.TimeoutException):
             phase = type(error).__name__.removesuffix("Timeout").lower()
@@ -177,7 +173,9 @@ class _Shared:
         else:
             text = _redact(str(error) or str(cause or type(error).__name__), request)
             hint = f"Check the network, any proxy, and base_url (from {self.credentials.sources['base_url']})."
-            failure = _errors.APIConnectionError(_errors.printable(text).rstrip("."), **request_of, hint=hint)
+            remedy = _httpx.remedy(error, cause)
+            failure = _errors.APIConnectionError(_errors.printable(text).rstrip("."), **request_of, hint=remedy or hint)
+            failure.remedy = remedy
         failure.__cause__ = cause
         return failure
 
@@ -276,7 +274,6 @@ class Http(_Shared, _httpx.Client):
             return key.result()
 
     def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
-        outer = sys.exception()
         with local.slots:
             for seconds in self._waits():
                 self.connections.pause(seconds)
@@ -291,8 +288,8 @@ class Http(_Shared, _httpx.Client):
                 self._note_answer(response, started)
                 return response
             except Exception as error:
-                failure = self._failure(error, request, outer)
-                if failure is None:
+                failure = self._failure(error, request)
+                if failure is error:
                     raise
         raise failure
 
@@ -352,7 +349,6 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
             return key.result()
 
     async def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
-        outer = sys.exception()
         async with local.slots:
             for seconds in self._waits():
                 await self.connections.pause(seconds)
@@ -368,9 +364,10 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
                     await _httpx.aread_body(response)
                 self._note_answer(response, started)
                 return response
-            except Exception as error:
-                failure = self._failure(error, request, outer)
-                if failure is None:
+            except BaseException as error:
+                await local.client.release(request)
+                failure = self._failure(error, request) if isinstance(error, Exception) else error
+                if failure is error:
                     raise
         raise failure
 

@@ -10,8 +10,10 @@ import copy
 import functools
 import logging
 import os
+import re
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +32,11 @@ DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
 MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
 USER_AGENT = f"artanis-client/{__version__} python/{sys.version.split()[0]} httpx/{httpx.__version__}"
 
+# Exceptions that are raised in these modules are failures of the network.
+_HTTP_STACK = re.compile(
+    r"(httpx2?|httpcore2?|h11|h2|hpack|hyperframe|socksio|aiohttp|aiohappyeyeballs|anyio|asyncio|trio|outcome|uvloop"
+    r"|gevent|eventlet|socket|ssl|selectors|encodings|idna)(\.|$)"
+)
 _CODINGS = ("gzip", "deflate")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 _VARIABLES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_TLS_VARIABLES}
@@ -64,7 +71,62 @@ class Client(_Cookieless, httpx.Client):
 
 
 class AsyncClient(_Cookieless, httpx.AsyncClient):
-    """An async httpx client without cookies."""
+    """An async httpx client without cookies, which can close what httpcore leaves open after a cancellation."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        for pool in self._pools():
+            backend = pool._network_backend
+            backend.connect_tcp = functools.partial(_connect, backend.connect_tcp)
+
+    def _pools(self) -> list[Any]:
+        pools: list[Any] = [getattr(each, "_pool", None) for each in (self._transport, *self._mounts.values())]
+        return [pool for pool in pools if hasattr(pool, "_assign_requests_to_connections")]
+
+    async def release(self, request: Request) -> None:
+        """Close the connection of a request that failed or was cancelled, unless it is idle or others use it."""
+        for pool in self._pools():
+            pool._requests = [each for each in pool._requests if each.request.extensions is not request.extensions]
+            used = [each.connection for each in pool._requests]
+            unused = [each for each in pool.connections if not (each.is_idle() or each in used)]
+            pool._connections = [each for each in pool._connections if each not in unused]
+            await pool._close_connections([*unused, *pool._assign_requests_to_connections()])
+
+
+_streams: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _detach_streams() -> None:
+    """Keep a forked process from shutting down its parent's connections, such as when it cancels inherited tasks."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in _streams:
+        if (number := stream.get_extra_info("socket").fileno()) >= 0:
+            os.dup2(nothing, number)
+    os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_detach_streams)
+
+
+async def _connect(connect_tcp: Any, **arguments: Any) -> Any:
+    """Connect; if the setup of the connection is cancelled, such as the TLS handshake, close it."""
+
+    async def or_close(method: Any, *args: Any, **more: Any) -> Any:
+        try:
+            result = await method(*args, **more)
+        except BaseException:
+            await stream.aclose()  # closes the socket at once, even if this is cancelled, too
+            raise
+        if method.__name__ == "start_tls":
+            result.plain_stream = stream  # keeps it in _streams
+        return result
+
+    stream = await connect_tcp(**arguments)
+    _streams.add(stream)
+    for name in ("read", "write", "start_tls"):
+        setattr(stream, name, functools.partial(or_close, getattr(stream, name)))
+    return stream
 
 
 class UnusedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -215,35 +277,56 @@ def check_timeout(timeout: Any) -> Timeout:
     return Timeout(**seconds, pool=None)
 
 
-def is_of_http_stack(error: Exception) -> bool:
-    """Return whether httpx or httpcore raised it. httpx leaves some of httpcore's unmapped, such as late TLS alerts."""
-    return isinstance(error, RequestError) or any(
-        frame.f_globals.get("__name__", "").startswith("httpcore.")
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    )
+def foreign_exception(error: Exception) -> Exception | None:
+    """Return what a signal handler, a hook or other foreign code raised, if `error` is that or was mapped from it.
 
-
-def operating_system_error(error: BaseException, outer: BaseException | None) -> OSError | None:
-    """Return what the operating system or TLS said, as a copy without frames: the innermost OSError.
-
-    `outer` is the exception that the caller was already handling, which has nothing to do with it.
+    httpx and httpcore map every TimeoutError and OSError that passes through them, whoever raised it.
     """
-    found: OSError | None = None
-    seen: set[int] = {id(outer)}
-    todo: list[BaseException | None] = [error]
-    while todo and len(seen) < 100:
-        current = todo.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        found = current if isinstance(current, OSError) else found
-        group: Any = getattr(current, "exceptions", ())  # one for each address that was tried
-        todo += [
-            *group,
-            current.__context__,
-            current.__cause__,
-        ]  # also those hidden by `from None`
-    return copy.copy(found)
+    modules = _modules(error)
+    if isinstance(error, RequestError):
+        if not (_HTTP_STACK.match(modules[-1]) or modules[-1].startswith("artanis_client.")):
+            return None  # a transport of the user, or a mock, says that the network failed
+    elif not any(module.startswith("httpcore") for module in modules):
+        return error
+    return next((each for each in _origins(error) if not _is_of_http_stack(each)), None)
+
+
+def _is_of_http_stack(error: Exception) -> bool:
+    """Return whether its innermost frame and its class are. httpx leaves some unmapped, such as late TLS alerts."""
+    if isinstance(error, RequestError | MemoryError | RecursionError):
+        return isinstance(error, RequestError)
+    kind = type(error).__module__
+    return bool(_HTTP_STACK.match(_modules(error)[-1]) and (kind == "builtins" or _HTTP_STACK.match(kind)))
+
+
+def _modules(error: Exception) -> list[str]:
+    frames = traceback.walk_tb(error.__traceback__)
+    return [frame.f_globals.get("__name__", "") for frame, _ in frames] or ["httpcore"]
+
+
+def _origins(error: Exception) -> list[Exception]:
+    """Return an exception and what it was mapped from, directly or not."""
+    found = [error]
+    for current in found:
+        # httpcore's pool removes the cause of what it passes on, but the argument is the same exception.
+        sources: tuple[Any, ...] = (current.__cause__, *current.args, *getattr(current, "exceptions", ()))
+        found += [each for each in sources if isinstance(each, Exception) and each not in found]
+    return found
+
+
+def remedy(error: Exception, cause: OSError | None) -> str:
+    """Return what to do if another attempt would fail in the same way, else an empty string."""
+    if type(cause).__name__ == "SSLCertVerificationError":
+        return "If your organization has its own certificate authority, set SSL_CERT_FILE to its file or pass verify."
+    if isinstance(error, httpx.ProxyError) and re.match(r"4(?!08|29)\d\d", str(error)):
+        return "Check the proxy, and its user name and password."
+    return ""
+
+
+def operating_system_error(error: Exception) -> OSError | None:
+    """Return what the operating system or TLS said, as a copy without frames: the innermost OSError."""
+    found = [each for each in _origins(error) if isinstance(each, OSError)]
+    return copy.copy(found[-1]) if found else None
 
 
 def read_body(response: Response) -> None:
@@ -306,7 +389,7 @@ class _Body:
         """Accept a truncated error body; raise for any other."""
         if isinstance(error, httpx.DecodingError):
             self._report(f"cannot be decoded ({error})")
-        elif self._response.is_success:
+        elif self._response.is_success or foreign_exception(error):
             raise error
 
     def _report(self, problem: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import traceback
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -96,14 +98,21 @@ class Key:
 
     def fail(self, error: Exception) -> None:
         """Store that the source failed, for those who wait for its answer."""
-        self._failure = error
-        self.asked += 1
+        if not raised_by_signal_handler(error):
+            self._failure = error
+            self.asked += 1
 
     def result(self) -> Secret:
         """Return the key; raise what the source raised."""
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         return cast(Secret, self.known)
+
+
+def raised_by_signal_handler(error: Exception) -> bool:
+    """Return whether it ends what one thread does, as a time limit does, and says nothing about what failed."""
+    handlers = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def header_problem(value: str | Secret) -> str | None:

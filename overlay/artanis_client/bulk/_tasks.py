@@ -27,7 +27,7 @@ from .._call import Exchange
 from .._connections import AsyncConnections, Local
 from .._errors import ArtanisError
 from .._http import AsyncHttp
-from .._httpx import AsyncClient, httpx
+from .._httpx import AsyncClient
 from ._window import Window
 
 STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
@@ -203,7 +203,7 @@ class _WorkerConnections:
         self.pace = shared.pace
         self.pause = shared.pause
         self._shared = shared
-        self._own = _CancellableClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        self._own = AsyncClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
 
     def local(self) -> Local:
         local = self._shared.local()
@@ -212,22 +212,3 @@ class _WorkerConnections:
     async def aclose(self) -> None:
         if self._own is not None:
             await self._own.aclose()
-
-
-class _CancellableClient(AsyncClient):
-    """A client for one request at a time, which closes its socket even when cancelled during the TLS handshake."""
-
-    _stream: Any = None
-
-    async def send(self, request: httpx.Request, **arguments: Any) -> httpx.Response:
-        request.extensions["trace"] = self._note_stream
-        return await super().send(request, **arguments)
-
-    async def _note_stream(self, event: str, info: dict[str, Any]) -> None:
-        if event.endswith("connect_tcp.complete"):
-            self._stream = info["return_value"]
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        if self._stream is not None:
-            await self._stream.aclose()

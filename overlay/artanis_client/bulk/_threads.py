@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import socket
 import sys
 import threading
@@ -65,6 +66,7 @@ class _WorkerThreads:
         self.turns: SimpleQueue[bool] = SimpleQueue()  # a True for each pending trace; False ends a worker
         self.finished: SimpleQueue[None] = SimpleQueue()
         self._window = window
+        self._pid = os.getpid()
         self._stopped = threading.Event()
         self._connections = [_WorkerConnections(http.connections, self._stopped) for _ in range(window.workers)]
         self._threads = [
@@ -96,6 +98,8 @@ class _WorkerThreads:
 
     def stop(self) -> None:
         """Make queued requests fail, cut off pending ones, and wait shortly for the threads."""
+        if os.getpid() != self._pid:
+            return  # in a forked process, the threads and connections are those of the parent
         self._stopped.set()
         for connections in self._connections:
             connections.cut_off()

@@ -64,7 +64,7 @@ def explain(error: Exception, credentials: Credentials | None, profile: str) -> 
             ]
         case _errors.APIConnectionError():
             source = name_source(credentials.sources["base_url"]) if credentials else "the default"
-            advice = f"Check the network, any proxy, and the base URL (from {source})."
+            advice = error.remedy or f"Check the network, any proxy, and the base URL (from {source})."
             if isinstance(error, _errors.APITimeoutError):
                 advice = "Try again, or raise --timeout."
             return [f"{error.method} {error.url}: {error.message}. {advice}"]

@@ -25,6 +25,7 @@ from .._arguments import check_seconds, check_text
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._connections import WAKE_UP, current_loop
 from .._errors import printable
+from .._secret import raised_by_signal_handler
 from ._policy import Policy, Refresh
 from ._snapshot import Snapshot
 
@@ -134,7 +135,8 @@ class PromptCache(_Cache[Artanis]):
             `output_schema`, and dates in 1970. For all other steps, `get` raises the API's error.
         on_change: A function that is called after a refresh with the old and the new prompt of each step that changed.
             A new step has None as the old prompt, and a removed step has None as the new one. The function runs in the
-            thread that loaded the prompts, and the next refresh waits for it. Errors that it raises are logged.
+            thread that loaded the prompts, and the next refresh waits for it: if it hangs, nothing is refreshed any
+            more. Errors that it raises are logged.
 
     Raises:
         ValueError: If there is no project or more than one, or if a number is out of range.
@@ -182,6 +184,8 @@ class PromptCache(_Cache[Artanis]):
             try:
                 self._policy.succeed(refresh, self._client.prompts.list(**self._project))
             except Exception as error:
+                if raised_by_signal_handler(error):
+                    raise  # another thread that waits loads instead
                 self._policy.fail(refresh, error)
             refresh.ready.set()
             self._policy.save(refresh)
@@ -194,7 +198,9 @@ class PromptCache(_Cache[Artanis]):
         try:
             if self._on_change is not None and not self._policy.is_closed:
                 self._on_change(old, new)
-        except Exception:
+        except Exception as error:
+            if raised_by_signal_handler(error):
+                raise
             _log.exception("on_change failed for a prompt.")
 
     def close(self) -> None:
@@ -214,7 +220,8 @@ class PromptCache(_Cache[Artanis]):
 class AsyncPromptCache(_Cache[AsyncArtanis]):
     """Like `PromptCache`, with `await`, on asyncio and trio. Tasks and event loops may share it.
 
-    A refresh runs in a background task of the event loop that first needs it. `on_change` may be an async function.
+    A refresh runs in a background task of the event loop that first needs it. If that loop ends first, as with one
+    `asyncio.run` per call, the next `get` waits for a refresh. `on_change` may be an async function.
     """
 
     _client_class = AsyncArtanis

@@ -109,6 +109,8 @@ class Refresh:
     """Cancels it. This and `task` are used with event loops only."""
     task: Any = None
     """Keeps the task alive: asyncio does not."""
+    is_decided: bool = False
+    """Whether it has succeeded or failed."""
 
     def is_alive(self) -> bool:
         """Return whether it can finish. If its event loop has ended or paused, or after a fork, it never does."""
@@ -144,6 +146,8 @@ class Policy:
     refreshes: dict[Any, Refresh] = attrs.field(factory=dict)
     """Those in progress, by process and event loop. With threads there is at most one."""
     _locks: dict[int, threading.Lock] = attrs.field(factory=dict)
+    _was_cut_short: bool = False
+    """Whether the event loop of the last refresh ended first. The next may end as early, so that caller waits."""
     _refresh_at: float = -math.inf
     _failures: int = 0
     """How many refreshes in a row have failed."""
@@ -166,7 +170,9 @@ class Policy:
         with self.lock():
             now = _clock.monotonic()
             can_serve = now < self.served.expires_at
-            self.refreshes = {refresh.loop: refresh for refresh in self.refreshes.values() if refresh.is_alive()}
+            for refresh in [*self.refreshes.values()]:
+                if not refresh.is_alive():
+                    self._forget(refresh)
             if can_serve and (now < self._refresh_at or self.is_closed or self.refreshes):
                 return None, None
             if (current := self.refreshes.get(loop)) and not current.ready.is_set():
@@ -176,11 +182,12 @@ class Policy:
                     "The prompt cache is closed. Create a new one, or keep this one open while you use it."
                 )
             refresh = self.refreshes[loop] = Refresh(loop, self.new_event(), self.new_event())
-            return refresh, None if can_serve else refresh
+            return refresh, None if can_serve and not self._was_cut_short else refresh
 
     def succeed(self, refresh: Refresh, prompts: list[Prompt]) -> None:
         """Serve what the API returned from now on."""
         now = _clock.monotonic()
+        refresh.is_decided = True
         new = refresh.served = Served(prompts, "api", now, now + self.usable_for, now + self.ttl)
         with self.lock():
             if self.is_closed:
@@ -196,6 +203,7 @@ class Policy:
         """Keep serving what there is. If that has expired, serve the snapshot or fallback, or let the waiters raise."""
         # Retrying does not help if the key, organization or configuration is wrong, the client is closed, or the user's
         # own hooks or key functions fail. These errors must not be hidden.
+        refresh.is_decided = True
         is_outage = isinstance(error, OUTAGES) and not isinstance(error, NEVER_HIDDEN)
         level = logging.WARNING if is_outage else logging.ERROR
         if _clock.monotonic() >= self.served.expires_at:
@@ -249,10 +257,15 @@ class Policy:
     def finish(self, refresh: Refresh) -> None:
         """Release the waiters, and allow the next refresh. Without an outcome, one of the waiters starts it."""
         with self.lock():
-            if self.refreshes.get(refresh.loop) is refresh:
-                del self.refreshes[refresh.loop]
+            self._forget(refresh)
         refresh.ready.set()
         refresh.finished.set()
+
+    def _forget(self, refresh: Refresh) -> None:
+        if self.refreshes.get(refresh.loop) is refresh:
+            del self.refreshes[refresh.loop]
+            pid, loop = refresh.loop
+            self._was_cut_short = not refresh.is_decided and loop is not None and pid == os.getpid()
 
     def close(self) -> None:
         """Start no further refresh, and ignore the results of those in progress."""

@@ -19,6 +19,7 @@ from artanis_api.models import Prompt, PromptList
 
 from .._errors import printable
 from .._files import replace_file
+from .._secret import raised_by_signal_handler
 from .._shape import find_mismatch
 
 _FORMAT = "artanis-client prompt snapshot 1"
@@ -84,6 +85,8 @@ class Snapshot:
             replace_file(self._path, json.dumps({**content, "sha256": compute_checksum(content)}))
             self._prompts = prompts
         except Exception as error:  # whatever it is, the prompts can still be served
+            if raised_by_signal_handler(error):
+                raise
             problem = getattr(error, "strerror", None) or str(error)
         self.report("written", problem)
 
