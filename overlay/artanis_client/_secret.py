@@ -59,8 +59,8 @@ class Secret:
         return value
 
     def _pattern(self) -> str:
-        """Match the key as it is, and as JSON or a repr may escape it."""
-        return "".join((r"\\*" if char in "\\/\"'" else "") + re.escape(char) for char in self._value)
+        """Match the key as it is, and as JSON, a repr, a URL or HTML may escape it."""
+        return "".join(map(_match_character, self._value))
 
 
 class Key:
@@ -104,6 +104,12 @@ class Key:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         return cast(Secret, self.known)
+
+
+def _match_character(char: str) -> str:
+    plain, code = re.escape(char), ord(char)
+    # Counted backslashes, because a long row of them would take quadratic time.
+    return rf"(?:{plain}|\\{{1,8}}(?:{plain}|(?:u00|x){code:02x})|%{code:02x}|&#(?:{code}|x{code:x});)"
 
 
 def header_problem(value: str | Secret) -> str | None:

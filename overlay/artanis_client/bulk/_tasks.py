@@ -88,7 +88,7 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         http = cast(AsyncHttp, self._api.get_async_httpx_client())
         window = self._window
         if self._ids is not None:
-            window.begin(await self._ids(), http.connections.max_connections)
+            window.begin(await self._ids(), http)
             self._ids = None
         while True:  # no explicit checkpoint: this waits at least once per window
             new = window.refill()

@@ -37,7 +37,7 @@ def details(
 ) -> Generator[TraceDetail, None, None]:
     """Yield the traces of a window; `ids` lists them."""
     http = cast(Http, api.get_httpx_client())
-    window.begin(ids(), http.connections.max_connections)
+    window.begin(ids(), http)
     workers = _WorkerThreads(api, http, window)
     try:
         workers.start()

@@ -12,8 +12,10 @@ import attrs
 from artanis_api.models import TraceDetail
 
 from .._arguments import check_integer
-from .._errors import APIResponseValidationError, ArtanisError, NotFoundError
+from .._errors import APIResponseValidationError, ArtanisError, NotFoundError, printable
+from .._http import AsyncHttp, Http
 from .._progress import Progress, check_on_progress
+from ._ids import wrong_id
 
 READ_AHEAD = 2  # traces in the window per request in flight, so that a slow answer does not hold up the others
 SKIPPABLE = (NotFoundError, APIResponseValidationError)
@@ -49,10 +51,11 @@ class Window:
         self.workers = 0
         """How many workers to start."""
 
-    def begin(self, ids: Sequence[str], max_connections: int) -> None:
-        """Set the traces to read."""
+    def begin(self, ids: Sequence[str], http: Http | AsyncHttp) -> None:
+        """Set the traces to read, and the client to read them with."""
         self._ids = ids
-        self.workers = min(self._concurrency, max_connections, len(ids))
+        self._credentials = http.credentials
+        self.workers = min(self._concurrency, http.connections.max_connections, len(ids))
 
     def refill(self) -> list[Slot]:
         """Add traces for which there is room, and return them."""
@@ -73,16 +76,20 @@ class Window:
         """Remove the first slot, which is done, and return its trace; None if it is skipped."""
         slot = self.slots.popleft()
         error: ArtanisError | None = None
+        found = None if slot.detail is None else slot.detail.id
+        wrong = wrong_id(self._credentials, "traces", slot.trace_id, found)
+        if wrong is not None:
+            slot.detail, slot.error = None, wrong
         try:
             if slot.error is not None:
                 if not (self._skips and isinstance(slot.error, SKIPPABLE)):
                     raise slot.error
                 error = slot.error
                 self._skipped += 1
-                _log.warning("Trace %s is skipped: %s", slot.trace_id, error)
+                _log.warning("Trace %s is skipped: %s", printable(slot.trace_id), error)
             self._done += 1
             if self._on_progress is not None:
                 self._on_progress(Progress(self._done, len(self._ids), self._skipped, slot.trace_id, error))
             return slot.detail
         finally:
-            del slot, error  # its traceback refers to this frame, which would refer back to it
+            del slot, error, wrong  # its traceback refers to this frame, which would refer back to it
