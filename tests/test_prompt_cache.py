@@ -1218,6 +1218,8 @@ async def async_on_change(*_: object) -> None: ...
         ({"ttl": "60"}, TypeError, "ttl must be a number of seconds, not str"),
         ({"ttl": True}, TypeError, "ttl must be a number of seconds, not bool"),
         ({"stale_for": -1}, ValueError, "stale_for must be at least 0 seconds, not -1"),
+        ({"stale_for": math.inf}, ValueError, "stale_for must be at most 1e"),
+        ({"ttl": math.inf}, ValueError, "ttl must be at most 1e"),
         ({"project_slug": 5}, TypeError, "project_slug must be a string, not int"),
         ({"project_slug": "a", "project_id": "b"}, ValueError, "not both"),
         ({"snapshot": 1.5}, TypeError, "PathLike"),

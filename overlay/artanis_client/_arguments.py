@@ -36,8 +36,9 @@ def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
     """Return `value` as a float; raise TypeError or ValueError if it is not a positive number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")
-    if not (0 if allow_zero else 1e-9) <= value <= MOST_SECONDS:
-        raise ValueError(f"{name} must be {'at least' if allow_zero else 'more than'} 0 seconds, not {value!r}.")
+    if not (0 <= value <= MOST_SECONDS and (value or allow_zero)):
+        limit = f"at most {MOST_SECONDS:.0e}" if value > 0 else "at least 0" if allow_zero else "more than 0"
+        raise ValueError(f"{name} must be {limit} seconds, not {value!r}.")
     return float(value)
 
 

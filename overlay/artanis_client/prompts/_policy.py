@@ -222,7 +222,7 @@ class Policy:
             self._logged = level if is_new else self._logged
         if is_new:
             text = str(error) if isinstance(error, ArtanisError) else printable(f"{type(error).__name__}: {error}")
-            text = " ".join([text, *getattr(error, "__notes__", ())])
+            text = " ".join([text, *([] if is_outage else getattr(error, "__notes__", []))])  # why there is no new key
             if self.key.known:  # a key function may have put the key into its own error
                 text = self.key.known.redact(text)
             message = "Could not load the prompts of project %s; serving %s. %s"
