@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import anyio
 import httpx
@@ -474,10 +475,49 @@ def test_deleted_since_the_list(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "bad", ["", ".", "..", "a/b", "a?b", "a\nb", "\ud800", "x" * 70_000], ids=lambda bad: ascii(bad)[1:9]
+)
+def test_a_listed_id_that_cannot_be_used(both: Both, server: Server, bad: str) -> None:
+    """An id in the list that no path can contain is named, and can be skipped; the others are read."""
+    good = serve(server, 2)
+    listed = {"traces": [trace(id=id_) for id_ in (good[0], bad, good[1])]}
+    [answer] = server.answers
+    server.answers = [lambda request: Answer(body=listed) if "?" in request.path else cast(Any, answer)(request)]
+    with pytest.raises(APIResponseValidationError) as caught:
+        both.run(read_all(both.kind))
+    assert (caught.value.path, caught.value.url) == ("traces[*].id", f"{server.url}/api/traces")
+    assert repr(bad)[:50].rstrip("'") in caught.value.problem
+    told: list[Progress] = []
+    found = both.run(read_all(both.kind, on_error="skip", on_progress=told.append))
+    assert [detail.id for detail in found] == good
+    assert [type(progress.error) for progress in told] == [type(None), APIResponseValidationError, type(None)]
+
+
+def test_the_detail_of_another_trace(both: Both, server: Server) -> None:
+    """A detail with another id than asked for is a shape error, and can be skipped; case does not matter."""
+    first, second, third = ids(3)
+    details = {first: first.upper(), second: third, third: third}
+    serve(server, 3, lambda id_: Answer(body={**trace(id=details[id_]), "spans": [], "feedback": []}))
+    with pytest.raises(APIResponseValidationError) as caught:
+        both.run(read_all(both.kind))
+    assert caught.value.path == "id"
+    assert caught.value.problem == f"should be {second!r}, not {third!r}"
+    assert caught.value.url == f"{server.url}/api/traces/{second}"
+    found = both.run(read_all(both.kind, on_error="skip"))
+    assert [detail.id for detail in found] == [first.upper(), third]
+
+
+def test_uuids_of_traces(both: Both, server: Server) -> None:
+    """`trace_ids` may be UUIDs, which are written in lower case."""
+    chosen = [UUID(id_.upper()) for id_ in serve(server, 3)]
+    assert [detail.id for detail in both.run(read_all(both.kind, trace_ids=chosen))] == ids(3)
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
         ({"concurrency": 0}, ValueError, "concurrency must be an integer of at least 1, not 0"),
-        ({"concurrency": 2.0}, ValueError, "concurrency"),
+        ({"concurrency": 2.0}, TypeError, "concurrency must be an integer of at least 1, not 2.0"),
         ({"on_error": "ignore"}, ValueError, 'on_error must be "raise" or "skip"'),
         ({"on_progress": "x"}, TypeError, "on_progress must be a plain function"),
         ({"on_progress": anyio.sleep}, TypeError, "on_progress must be a plain function"),
@@ -490,7 +530,11 @@ def test_deleted_since_the_list(kind: str) -> None:
         ),
         ({"trace_ids": ["a"], "project_id": "b"}, ValueError, "trace_ids cannot be combined with project_slug"),
         ({"trace_ids": "abc"}, TypeError, "trace_ids must be an iterable of ids, not a single string"),
+        ({"trace_ids": UUID(ids(1)[0])}, TypeError, "trace_ids must be an iterable of ids, not a single"),
         ({"trace_ids": [1]}, TypeError, "An id must be a string"),
+        ({"trace_ids": ["a", ".."]}, ValueError, "Invalid id '..'"),
+        ({"project_slug": UUID(ids(1)[0])}, TypeError, "project_slug must be a string, not UUID"),
+        ({"project_id": 5}, TypeError, "project_id must be a string, not int"),
     ],
 )
 def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception], text: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,8 +17,8 @@ from hypothesis import strategies as st
 
 from artanis_api.api.prompts import get_prompt, list_prompts
 from artanis_api.api.traces import get_trace
-from artanis_client import APIResponseValidationError, Artanis, ArtanisError, call, models
-from support import LIMIT, PROMPT, Both, Server, span, trace
+from artanis_client import APIResponseValidationError, Artanis, ArtanisError, NotFoundError, call, models
+from support import LIMIT, PROMPT, Answer, Both, Server, span, trace, unmeasured
 
 DETAIL = trace(spans=[span(), span(promptVersionId=None)], feedback=[])
 
@@ -234,6 +237,8 @@ def test_pairs_are_no_object(both: Both, server: Server) -> None:
         "2026-W15",
         "2026-04-08T09:00:00",
         "2026-04-08 09:00:00Z",
+        "2026-04-08T09:00:00+02",
+        "2026-04-08T09:00Z",
     ],
 )
 def test_dates_of_other_forms(both: Both, server: Server, date: str) -> None:
@@ -244,13 +249,159 @@ def test_dates_of_other_forms(both: Both, server: Server, date: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "date", ["2026-04-08T09:00:00Z", "2026-04-08T09:00:00.123456+02:00", "2026-04-08T09:00:00.1-00:30"]
+    "date",
+    [
+        "2026-04-08T09:00:00Z",
+        "2026-04-08T09:00:00.123456+02:00",
+        "2026-04-08T09:00:00.1-00:30",
+        "2028-02-29T23:59:59.123456789Z",
+        "2026-12-31T00:00:00+23:59",
+        "0999-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ],
 )
 def test_dates(both: Both, server: Server, date: str) -> None:
     """Any offset and precision of RFC 3339 is read."""
     server.answer(body={"traces": [trace(createdAt=date)]})
     [found] = both.run(lambda client: client.traces.list())
     assert found.created_at.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026-02-30T09:00:00Z",
+        "2026-02-29T09:00:00.000Z",
+        "2026-04-31T09:00:00Z",
+        "2026-13-01T09:00:00Z",
+        "2026-00-01T09:00:00Z",
+        "2026-04-00T09:00:00Z",
+        "0000-01-01T09:00:00Z",
+        "2026-04-08T24:00:00Z",
+        "2026-04-08T25:00:00Z",
+        "2026-04-08T09:60:00Z",
+        "2026-06-30T23:59:60Z",
+        "2026-04-08T09:00:00+25:00",
+        "2026-04-08T09:00:00+24:00",
+        "2026-04-08T09:00:00+02:60",
+        "0001-01-01T00:00:00+10:00",
+        "9999-12-31T23:59:59-10:00",
+        "2026-06-30t23:59:60z",
+    ],
+)
+def test_dates_that_do_not_exist(both: Both, server: Server, date: str) -> None:
+    """Impossible dates, leap seconds, and times that have no UTC are named with their field; the contract agrees."""
+    from artanis_client.contract._schema import find_drifts
+
+    server.answer(body={"traces": [trace(), trace(updatedAt=date)]})
+    with pytest.raises(APIResponseValidationError) as caught:
+        both.run(lambda client: client.traces.list())
+    assert (caught.value.path, caught.value.problem) == (
+        "traces[1].updatedAt",
+        f"should be date-time, not {date!r}",
+    )
+    schema = {"properties": {"x": {"type": "string", "format": "date-time"}}}
+    assert [drift.kind for drift in find_drifts({"x": date}, schema, {"components": {}})] == ["format"]
+
+
+@pytest.mark.parametrize("date", ["2026-04-08t09:00:00z", "2026-04-08T09:00:00z", "2026-04-08t11:00:00.000+02:00"])
+def test_dates_in_lower_case(both: Both, server: Server, date: str) -> None:
+    """RFC 3339 allows a lower-case T and Z. Free JSON stays as it is; other mistakes are still found."""
+    from artanis_client.contract._schema import find_drifts
+
+    nine = datetime(2026, 4, 8, 9, tzinfo=UTC)
+    body = {**trace(createdAt=date, metadata={"t": date}), "spans": [span(input=date, createdAt=date)], "feedback": []}
+    for answer in ({"traces": [trace(), trace(createdAt=date)]}, body, {**body, "spans": [span(createdAt=date, id=5)]}):
+        server.answer(body=answer)
+    assert both.run(lambda client: client.traces.list())[1].created_at == nine
+    detail = both.run(lambda client: client.traces.get("x"))
+    assert (detail.created_at, detail.metadata, detail.spans[0].created_at) == (nine, {"t": date}, nine)
+    assert detail.spans[0].input_ == date
+    with pytest.raises(APIResponseValidationError, match=r"spans\[0\]\.id should be string"):
+        both.run(lambda client: client.traces.get("x"))
+    schema = {"properties": {"x": {"type": "string", "format": "date-time"}}}
+    assert not list(find_drifts({"x": date}, schema, {"components": {}}))
+
+
+FROZEN = """
+import datetime, json, sys, types
+import httpx
+
+
+class Meta(type):
+    def __instancecheck__(cls, value): return isinstance(value, real)
+    def __subclasscheck__(cls, other): return issubclass(other, real)
+
+
+real = datetime.datetime
+Frozen = Meta("FakeDatetime", (real,), {})
+if sys.argv[1] == "before":
+    import artanis_client._client
+datetime.datetime = Frozen  # as freezegun does, and in every module that has imported the class
+for module in list(sys.modules.values()):
+    for name, value in list(vars(module).items()):
+        if value is real and module.__name__ not in ("__main__", "datetime"):
+            setattr(module, name, Frozen)
+
+from artanis_client import APIResponseValidationError, Artanis
+
+
+def answer(request):
+    trace = {"id": "i", "status": "x", "metadata": {}, "createdAt": value, "updatedAt": "2026-04-30T12:00:00Z"}
+    return httpx.Response(200, json={"traces": [trace]})
+
+
+arguments = {"api_key": "key-of-mine", "org_slug": "o", "project_slug": "p"}
+with Artanis(**arguments, httpx_args={"transport": httpx.MockTransport(answer)}) as client:
+    for value in ("2026-04-08T09:00:00Z", "2026-04-08t09:00:00z", "2026-02-30T09:00:00Z", "x", 5, None):
+        try:
+            print(client.traces.list(since="2026")[0].created_at)
+        except APIResponseValidationError as error:
+            print(error.path)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_replaced_datetime(when: str) -> None:
+    """A library that replaces `datetime.datetime`, as freezegun does, neither breaks the check nor switches it off."""
+    command = [sys.executable, "-c", FROZEN, when]
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, timeout=LIMIT, check=False)
+    nine = "2026-04-08 09:00:00+00:00"
+    assert (done.stdout.splitlines(), done.stderr) == ([nine, nine, *["traces[0].createdAt"] * 4], "")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+400", f"1{'0' * 400}.0"])
+def test_numbers_that_json_or_python_lacks(both: Both, server: Server, number: str) -> None:
+    """A number that could not be written as JSON again is named, in whatever free JSON it is."""
+    answers = {
+        "metadata.a": {**trace(metadata={"a": "<>"}), "spans": [], "feedback": []},
+        "spans[1].input[0].b": {**trace(), "spans": [span(), span(input=[{"b": "<>"}])], "feedback": []},
+        "spans[0].output": {**trace(), "spans": [span(output="<>")], "feedback": []},
+        "spans[0].approvedOutput.x.y": {**trace(), "spans": [span(approvedOutput={"x": {"y": "<>"}})], "feedback": []},
+        "unknown[2]": {**trace(), "spans": [], "feedback": [], "unknown": [1, "NaN", "<>"]},
+    }
+    for path, answer in answers.items():
+        server.answers = [Answer(body=json.dumps(answer).replace('"<>"', number).encode())]
+        with pytest.raises(APIResponseValidationError) as caught:
+            both.run(lambda client: client.traces.get("x"))
+        assert caught.value.path == path
+        assert "is not a finite number" in caught.value.problem
+
+
+def test_numbers_that_are_fine(both: Both, server: Server) -> None:
+    """Large numbers that Python has, and text that looks like one it lacks, are not refused."""
+    value = [1e308, 10**400, 5e-324, "1e999", "NaN", {"Infinity": "x 1e999"}, 1e-300]
+    server.answer(body={**trace(), "spans": [span(input=value)], "feedback": []})
+    assert both.run(lambda client: client.traces.get("x")).spans[0].input_ == value
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_numbers_in_an_error(both: Both, server: Server, number: str) -> None:
+    """An error body that is no JSON for this reason is text."""
+    server.answer(404, f'{{"error": {number}}}'.encode())
+    with pytest.raises(NotFoundError) as caught:
+        both.run(lambda client: client.traces.get("x"))
+    assert caught.value.body == f'{{"error": {number}}}'
 
 
 def test_partials_and_lambdas(server: Server) -> None:

@@ -502,6 +502,61 @@ def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert result.json["skipped"][0]["trace_id"] == gone
 
 
+def test_export_of_nothing_but_skipped_traces(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """If every trace was skipped, the file stays as it was, and the status tells why."""
+    (tmp_path / "set.csv").write_text("old")
+    serve(at_server, 2, lambda _: Answer(404, {"error": "Not found"}))
+    result = cli("traces", "export", tmp_path / "set.csv", "--skip-errors")
+    assert (result.code, (tmp_path / "set.csv").read_text()) == (4, "old")
+    assert "All 2 traces were skipped, so nothing was written: 2 x 404 Not found." in result.err
+    serve(at_server, 2, lambda _: Answer(body={}))
+    assert cli("traces", "export", tmp_path / "set.csv", "--skip-errors").code == 5
+
+
+def test_export_beside_a_file_of_others(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """A file that no export wrote is named, and not offered to be continued."""
+    (tmp_path / "set.csv.partial").write_text("mine")
+    result = cli("traces", "export", tmp_path / "set.csv")
+    assert result.code == 2
+    assert "not written by artanis-client" in result.err
+    assert "--resume" not in result.err
+
+
+def test_a_key_that_cannot_be_fetched_again(
+    cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 401 says why the source of the key has no new one."""
+    monkeypatch.delenv("ARTANIS_API_KEY")
+    file = tmp_path / "config.toml"
+    file.write_text('[default]\napi_key_command = ["echo", "key-1"]')
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(file))
+    command = tmp_path / "key"
+    command.write_text("#!/bin/sh\necho key-1\n")
+    command.chmod(0o700)
+    file.write_text(f'[default]\napi_key_command = ["{command}"]')
+
+    def refuse(_: Any) -> Answer:
+        command.unlink(missing_ok=True)
+        return Answer(401, {"error": "expired"})
+
+    at_server.answers = [refuse]
+    result = cli("prompts", "list")
+    assert result.code == 3
+    for words in ("came from profile 'default'", "which came from ARTANIS_BASE_URL", "could not be started"):
+        assert words in result.err
+
+
+@pytest.mark.parametrize("command", [["traces", "show", ids(1)[0]], ["prompts", "show", PROMPT["stepId"]]])
+def test_no_number_that_json_lacks(cli: Cli, at_server: Server, command: list[str]) -> None:
+    """An answer with 1e999 is an error, and not printed as Infinity."""
+    body = {**trace(id=ids(1)[0]), "spans": [span(output="<>")], "feedback": [], "prompts": [PROMPT]}
+    body["prompts"] = [{**PROMPT, "outputSchema": {"maximum": "<>"}}]
+    at_server.answer(body=json.dumps(body).replace('"<>"', "1e999").encode())
+    result = cli(*command, "--json")
+    assert (result.code, result.out) == (5, "")
+    assert "is not a finite number" in result.err
+
+
 # Errors
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ import artanis_client
 from artanis_api.api.knowledge_docs import list_knowledge_docs
 from artanis_api.api.prompts import list_prompts
 from artanis_client import Artanis, ArtanisError, AsyncArtanis, CredentialsError, NotFoundError, acall, call, models
-from support import KEY, PROMPT, Both, Server, span, trace
+from support import KEY, PROMPT, Answer, Both, Server, span, trace
 
 OTHERS = {"project_slug": "other"}, {"project_id": "4f8c2d1e-3b5a-4c6d-8e7f-9a0b1c2d3e40"}
 
@@ -84,6 +85,41 @@ def test_what_can_be_no_id_is_refused(both: Both, server: Server, bad: str) -> N
     for resource in ("prompts", "traces"):
         with pytest.raises(ValueError, match="Invalid id"):
             both.run(lambda client: getattr(client, resource).get(bad))  # noqa: B023 - called at once
+    assert server.requests == []
+
+
+def test_uuids(both: Both, server: Server) -> None:
+    """Ids and the id of a project may be `uuid.UUID`, in calls and for the client."""
+    some = UUID("3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f50")
+    server.answer(body={"prompts": [], "traces": []})
+    assert both.run(lambda client: client.prompts.list(project_id=some)) == []
+    assert both.run(lambda client: client.traces.list(), project_slug=None, project_id=some) == []
+    server.answers[:] = [Answer(body={**trace(id=str(some)), "spans": [], "feedback": [], "versions": []})]
+    assert both.run(lambda client: client.traces.get(some)).id == str(some)
+    server.answers[:] = [Answer(404)]
+    with pytest.raises(NotFoundError):
+        both.run(lambda client: client.prompts.get(some))
+    assert [request.path for request in server.requests] == [
+        f"/api/prompts?projectId={some}",
+        f"/api/traces?projectId={some}",
+        f"/api/traces/{some}",
+        f"/api/prompts/{some}",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [5, b"x", ["x"], object()])
+def test_ids_of_other_types(both: Both, server: Server, wrong: Any) -> None:
+    """Anything but text and UUIDs is a TypeError before any request, and a slug is text."""
+    for resource in ("prompts", "traces"):
+        with pytest.raises(TypeError, match="An id must be a string"):
+            both.run(lambda client: getattr(client, resource).get(wrong))  # noqa: B023 - called at once
+        with pytest.raises(TypeError, match="project_id must be a string, not"):
+            both.run(lambda client: getattr(client, resource).list(project_id=wrong))  # noqa: B023
+        for slug in (wrong, UUID(int=1)):
+            with pytest.raises(TypeError, match="project_slug must be a string, not"):
+                both.run(lambda client: getattr(client, resource).list(project_slug=slug))  # noqa: B023
+    with pytest.raises(TypeError, match="project_slug must be a string, not UUID"):
+        both.run(lambda client: client, project_slug=UUID(int=1))
     assert server.requests == []
 
 
@@ -214,6 +250,8 @@ def test_repr_says_what_and_never_the_key(server: Server) -> None:
         ({"timeout": float("nan")}, "timeout must be more than 0"),
         ({"timeout": "5"}, "timeout must be a number of seconds"),
         ({"timeout": True}, "timeout must be a number of seconds"),
+        ({"timeout": float("inf")}, "timeout must be at most 1e"),
+        ({"timeout": 10**400}, "timeout must be at most 1e"),
         ({"max_retries": -1}, "max_retries must be an integer of at least 0"),
         ({"max_retries": 1.5}, "max_retries must be an integer of at least 0"),
         ({"max_connections": 0}, "max_connections must be an integer of at least 1"),

@@ -111,6 +111,15 @@ def test_all_kinds_that_the_sandbox_has_are_tested() -> None:
     assert sorted(DRIFTS) == sorted(NAMED)
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_a_number_that_json_or_python_lacks(server: Server, number: str) -> None:
+    """Such a number in free JSON, which the client refuses, is a drift at its place."""
+    body = json.dumps(trace(spans=[span(output={"x": ["<>"]})], feedback=[])).replace('"<>"', number)
+    server.answers = [api(getTrace=Answer(200, body.encode(), {"content-type": "application/json"}))]
+    found = findings(check(server.credentials))
+    assert ("getTrace", "invalid value", 200, "$.spans[*].output.x[*]", "number") in found
+
+
 def test_ids_are_found_under_another_key() -> None:
     """Details are checked even if the key around their list is renamed."""
     with Sandbox(traces=8, drift=["renamed-key", "undocumented-nested-field"]) as sandbox:

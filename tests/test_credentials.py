@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from artanis_client import Artanis, AsyncArtanis, AuthenticationError, CredentialsError, _credentials
@@ -379,6 +382,42 @@ def test_a_401_names_the_source_of_the_key(server: Server, config: Write, monkey
         Both("sync", server).run(lambda client: client.prompts.list(), api_key=None)
 
 
+def test_a_401_names_the_source_of_the_host(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key may be right, but for another host; the default host goes without saying."""
+    server.answer(401, {"error": "Not authenticated"})
+    with pytest.raises(AuthenticationError, match=f"sent to {server.url}, which came from the argument base_url"):
+        Both("sync", server).run(lambda client: client.prompts.list())
+    monkeypatch.setenv("ARTANIS_BASE_URL", server.url)
+    with pytest.raises(AuthenticationError, match=f"sent to {server.url}, which came from ARTANIS_BASE_URL"):
+        Both("sync", server).run(lambda client: client.prompts.list(), base_url=None)
+    monkeypatch.delenv("ARTANIS_BASE_URL")
+    transport = httpx.MockTransport(lambda _: httpx.Response(401))
+    with pytest.raises(AuthenticationError) as caught:
+        Both("sync", server).run(
+            lambda client: client.prompts.list(), base_url=None, httpx_args={"transport": transport}
+        )
+    assert str(caught.value).endswith("has not been revoked.")
+
+
+def test_a_command_that_fails_after_a_401(server: Server, config: Write, tmp_path: Path) -> None:
+    """When the command cannot be run again, the 401 is raised, and says why."""
+    command = tmp_path / "key"
+    command.write_text("#!/bin/sh\necho key-1\n")
+    command.chmod(0o700)
+    config(f'[default]\napi_key_command = ["{command}"]')
+
+    def refuse(_: Request) -> Answer:
+        command.unlink(missing_ok=True)
+        return Answer(401, {"error": "expired"})
+
+    server.answers = [refuse]
+    with pytest.raises(AuthenticationError, match="401 expired") as caught:
+        Both("sync", server).run(lambda client: client.prompts.list(), api_key=None)
+    assert "could not be started (No such file or directory)" in caught.value.__notes__[0]
+    assert "could not be started" in pickle.loads(pickle.dumps(caught.value)).__notes__[0]
+    assert "key-1" not in everything_shown(caught.value)
+
+
 @pytest.mark.parametrize(
     ("later", "outcome"),
     [
@@ -391,7 +430,7 @@ def test_a_401_names_the_source_of_the_key(server: Server, config: Write, monkey
 def test_a_file_that_changed_when_it_is_read_again(
     server: Server, config: Write, later: str, outcome: str | None
 ) -> None:
-    """A key that was taken out of the file is an error that says so; a command in its place is used."""
+    """A key that was taken out of the file is still a 401, which says so; a command in its place is used."""
     config('[default]\napi_key = "key-1"')
 
     def answer(request: Request) -> Answer:
@@ -403,8 +442,10 @@ def test_a_file_that_changed_when_it_is_read_again(
     if outcome is None:
         assert both.run(lambda client: client.prompts.list(), api_key=None) == []
     else:
-        with pytest.raises(CredentialsError, match=outcome):
+        with pytest.raises(AuthenticationError) as caught:
             both.run(lambda client: client.prompts.list(), api_key=None)
+        [note] = caught.value.__notes__
+        assert re.search(f"A new key could not be fetched: .*({outcome})", note)
 
 
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from artanis_client import (
+    APIResponseValidationError,
     Artanis,
     ArtanisError,
     AsyncArtanis,
@@ -34,7 +36,7 @@ from artanis_client import (
     models,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured, until
+from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured, until
 
 FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 
@@ -168,6 +170,58 @@ def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
     assert "no prompt version" in report.skipped[0].reason
 
 
+@pytest.mark.parametrize("how", ["recheck", "resume"])
+def test_chat_when_the_prompt_comes_back(server: Server, kind: str, tmp_path: Path, how: str) -> None:
+    """A span that was left out for lack of a prompt version is read again when a later run could find the version."""
+    path, versions, count = tmp_path / "tune.jsonl", list[Any](), 4
+
+    def answer(request: Request) -> Answer:
+        prompt = {**PROMPT, "versions": versions}
+        name = request.path.partition("?")[0].rpartition("/")[2]
+        if name in ("traces", "prompts"):
+            return Answer(body={"traces": [trace(id=id_) for id_ in ids(count)], "prompts": [PROMPT]})
+        if name == ids(count)[-1] and is_failing:
+            return Answer(404)
+        number = ids(count).index(name) if name in ids(count) else 0
+        spans = [span(promptVersionId="v1" if number else None)]
+        return Answer(body=prompt if name == PROMPT["id"] else {**trace(id=name), "spans": spans, "feedback": []})
+
+    server.answers = [answer]
+    is_failing = how == "resume"
+    if is_failing:
+        with pytest.raises(NotFoundError):
+            run(kind, server, path, format="chat")
+        is_failing = False
+    else:
+        assert len(run(kind, server, path, format="chat").skipped) == 3
+    arguments: Any = {"resume": True} if how == "resume" else {"recheck": "unreviewed"}
+    for known in (False, True):
+        versions += [{"id": "v1", "content": "x", "isActive": True, "createdAt": PROMPT["createdAt"]}] if known else []
+        report = run(kind, server, path, format="chat", **arguments)
+        assert (len(report.skipped), report.examples, report.read) == ((0, 4, 3) if known else (3, 1, 3))
+        if how == "resume":  # which is over after a success
+            arguments = {"recheck": "unreviewed"}
+    assert run(kind, server, path, format="chat", recheck="unreviewed").read == 0
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_no_number_that_json_lacks(server: Server, kind: str, tmp_path: Path, suffix: str) -> None:
+    """A trace with NaN or 1e999 in it is an error or skipped, so that no file contains what no other reader accepts."""
+    numbers = dict(zip(ids(3), ["1e308", "1e999", "NaN"], strict=True))
+
+    def answer(id_: str) -> Answer:
+        body = {**trace(id=id_), "spans": [span(output={"x": "<>"}, metadata="<>")], "feedback": []}
+        return Answer(body=json.dumps(body).replace('"<>"', numbers[id_]).encode())
+
+    serve(server, 3, answer)
+    path = tmp_path / f"a.{suffix}"
+    with pytest.raises(APIResponseValidationError, match=r"spans\[0\]\.output\.x is not a finite number"):
+        run(kind, server, path)
+    report = run(kind, server, path, on_error="skip")
+    assert (report.examples, [skipped.trace_id for skipped in report.skipped]) == (1, ids(3)[1:])
+    assert not re.search("NaN|Infinity", path.read_text())
+
+
 def test_manifest(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
     """The manifest describes what was read, when and from where, and counts the outcomes."""
     run(kind, sandbox, tmp_path / "a.jsonl", outcomes=["corrected"], since="2026-03")
@@ -188,7 +242,11 @@ def test_manifest(sandbox: Sandbox, details: list[models.TraceDetail], kind: str
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
@@ -322,8 +380,7 @@ def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
 
 def test_start_over(server: Server, kind: str, tmp_path: Path) -> None:
     """Without `resume`, a partial file is overwritten."""
-    serve(server, 5)
-    (tmp_path / "a.jsonl.partial").write_text("of another time\n")
+    partial_of(server, tmp_path / "a.jsonl", 4)
     assert run(kind, server, tmp_path / "a.jsonl").read == 5
     assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json"}
 
@@ -413,7 +470,7 @@ def test_killed(server: Server, tmp_path: Path, requests: int) -> None:
     assert report.read <= 40 - max(0, requests - 2 * 4 - 4) or not is_partial
     run("sync", server, tmp_path / "b.jsonl")
     assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
-    assert not list(tmp_path.glob("*.partial")) + list(tmp_path.glob("*.new"))
+    assert not list(tmp_path.glob("*.partial")) + list(tmp_path.glob(".artanis-*"))
 
 
 @pytest.mark.parametrize("step", [0, 1])
@@ -505,7 +562,7 @@ def test_recheck(kind: str, tmp_path: Path) -> None:
         assert run(kind, sandbox, path).read == 30
 
 
-@pytest.mark.parametrize("how", ["changed", "gone", "other", "damaged", "foreign"])
+@pytest.mark.parametrize("how", ["changed", "gone", "other", "damaged", "empty"])
 def test_recheck_of_another_file(kind: str, tmp_path: Path, how: str) -> None:
     """If the old file was edited, or exported with other arguments, every trace is read."""
     path, manifest = tmp_path / "a.csv", tmp_path / "a.csv.manifest.json"
@@ -519,8 +576,8 @@ def test_recheck_of_another_file(kind: str, tmp_path: Path, how: str) -> None:
                 path.unlink()
             case "damaged":
                 manifest.write_bytes(manifest.read_bytes()[:-40])
-            case "foreign":
-                manifest.write_text("[1]")
+            case "empty":
+                manifest.write_text("")
         arguments: Any = {"steps": "tone"} if how == "other" else {}
         report = run(kind, sandbox, path, recheck="unreviewed", **arguments)
         assert report.read == 12
@@ -540,6 +597,104 @@ def test_skip(server: Server, kind: str, tmp_path: Path) -> None:
     assert [one.trace_id for one in read_jsonl(tmp_path / "a.jsonl")] == [*ids(6)[:2], *ids(6)[3:]]
     manifest = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())
     assert [entry["trace_id"] for entry in manifest["skipped"]] == [ids(6)[2]]
+
+
+def test_everything_skipped(server: Server, kind: str, tmp_path: Path) -> None:
+    """If every trace is skipped, the export fails, counts the causes, and keeps the old file; an empty list is fine."""
+    path = tmp_path / "a.jsonl"
+    serve(server, 1)
+    run(kind, server, path)
+    old = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    answers = {id_: Answer(404, {"error": "Not found"}) for id_ in ids(5)[:3]} | {
+        id_: Answer(body=trace(id=id_, spans=[], feedback=None)) for id_ in ids(5)[3:]
+    }
+    serve(server, 5, answers.get)
+    with pytest.raises(ArtanisError) as caught:
+        run(kind, server, path, on_error="skip")
+    assert str(caught.value) == (
+        "All 5 traces were skipped, so nothing was written: 3 x 404 Not found, 2 x feedback should be array, not null."
+    )
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == old
+    answers.popitem()
+    assert run(kind, server, path, on_error="skip").examples == 1
+    serve(server, 0)
+    assert run(kind, server, path, on_error="skip").traces == 0
+    assert path.read_bytes() == b""
+
+
+def test_skipped_after_an_update(server: Server, kind: str, tmp_path: Path) -> None:
+    """A trace that was updated, and then cannot be read, is not kept from the earlier run."""
+    path = tmp_path / "a.jsonl"
+    partial = partial_of(server, path, 3)
+    partial.write_text(partial.read_text().replace("09:00:05+00:00", "09:00:04+00:00", 1))
+    serve(server, 4, lambda id_: Answer(404) if id_ == ids(4)[0] else None)
+    report = run(kind, server, path, resume=True, on_error="skip")
+    assert [skipped.trace_id for skipped in report.skipped] == ids(4)[:1]
+    assert [one.trace_id for one in read_jsonl(path)] == ids(4)[1:]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl.partial", "of somebody else\n"),
+        ("a.jsonl.partial", '{"kind": "x"}\n'),
+        ("a.jsonl.partial", '{"kind":"artanis-client export"}\n'),
+        ("a.jsonl.partial", "\x00" * 5000),
+        ("a.jsonl.manifest.json", "[1]"),
+        ("a.jsonl.manifest.json", '{"kind": "something else"}'),
+        ("a.jsonl.manifest.json", "notes"),
+    ],
+)
+def test_files_of_others(server: Server, kind: str, tmp_path: Path, name: str, text: str, resume: bool) -> None:
+    """A file that no export wrote is neither emptied nor replaced nor removed, and no request is sent."""
+    serve(server, 2)
+    (tmp_path / "a.jsonl").write_text("old")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FileExistsError, match="not written by artanis-client") as caught:
+        run(kind, server, tmp_path / "a.jsonl", resume=resume)
+    assert str(tmp_path / name) in str(caught.value)
+    assert ((tmp_path / name).read_text(), (tmp_path / "a.jsonl").read_text()) == (text, "old")
+    assert names(tmp_path) == {"a.jsonl", name}
+    assert server.requests == []
+
+
+def test_a_file_with_the_name_of_a_new_one(server: Server, kind: str, tmp_path: Path) -> None:
+    """Other files beside the target are left alone, whatever they are called."""
+    serve(server, 2)
+    others = {"a.jsonl.new", "a.jsonl.tmp", ".artanis-0123456789abcdef.tmp"}
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    run(kind, server, tmp_path / "a.jsonl")
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json", *others}
+    assert {(tmp_path / name).read_text() for name in others} == {"mine"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_left_over_of_a_kill(server: Server, tmp_path: Path, resume: bool) -> None:
+    """What a killed export left is recognised by its journal, complete or cut off in its first line, and removed."""
+    partial = partial_of(server, tmp_path / "a.jsonl", 3)
+    left_over = tmp_path / json.loads(partial.read_text().splitlines()[0])["temporary"]
+    left_over.write_text("half")
+    assert run("sync", server, tmp_path / "a.jsonl", resume=resume).read == (1 if resume else 4)
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json"}
+    partial.write_text('{"kind":"artanis-cl')
+    assert run("sync", server, tmp_path / "a.jsonl", resume=resume).read == 4
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json"}
+
+
+def test_a_listed_prompt_that_cannot_be_asked_for(server: Server, kind: str, tmp_path: Path) -> None:
+    """A prompt with an impossible id, or with a history of another id, is an error that names it."""
+    for id_, path in (("..", "prompts[*].id"), ("p1", "id")):
+        listed = Answer(body={"prompts": [{**PROMPT, "id": id_}], "traces": []})
+
+        def answer(request: Request, listed: Answer = listed) -> Answer:
+            return listed if "?" in request.path else Answer(body={**PROMPT, "versions": []})
+
+        server.answers = [answer]
+        with pytest.raises(APIResponseValidationError) as caught:
+            run(kind, server, tmp_path / "a.jsonl", format="chat")
+        assert caught.value.path == path
 
 
 def test_nothing_read(server: Server, kind: str, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import functools
 import gc
+import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -32,6 +34,7 @@ from artanis_client import (
     AsyncArtanis,
     AsyncPromptCache,
     AuthenticationError,
+    NotFoundError,
     PromptCache,
     aexport,
     export,
@@ -431,6 +434,102 @@ def test_an_unchanged_key_raises(both: Both, server: Server) -> None:
     with pytest.raises(AuthenticationError):
         prompts(both, api_key=key)
     assert (key.asked, len(server.requests)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (RuntimeError("sealed; the old key was key-of-1"), "RuntimeError: sealed; the old key was ****"),
+        (None, "is of type NoneType, not a string"),
+        ("two words", "contains whitespace"),
+    ],
+)
+def test_a_source_that_fails_after_a_401(both: Both, server: Server, problem: Any, words: str) -> None:
+    """When the source cannot be asked again, the 401 is raised, with a note, and the next 401 asks again."""
+    answers = ["key-of-1", problem, "key-of-2"]
+
+    def source() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def twice(client: Any) -> Any:
+        with pytest.raises(AuthenticationError) as caught:
+            await client.prompts.list()
+        return caught.value, await client.prompts.list()
+
+    def action(client: Any) -> Any:
+        if both.is_async:
+            return twice(client)
+        with pytest.raises(AuthenticationError) as caught:
+            client.prompts.list()
+        return caught.value, client.prompts.list()
+
+    server.answers.append(accepting("key-of-2"))
+    error, found = both.run(action, api_key=source)
+    assert found == []
+    [note] = error.__notes__
+    assert note.startswith("A new key could not be fetched: ")
+    assert words in note
+    assert [request.headers["x-api-key"] for request in server.requests] == ["key-of-1", "key-of-1", "key-of-2"]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_byte_order_mark(both: Both, server: Server, status: int) -> None:
+    """A body may begin with a byte order mark, in an error, too."""
+    body = {"error": "Not found", "prompts": []}
+    server.answer(status, b"\xef\xbb\xbf" + json.dumps(body).encode())
+    if status == 200:
+        assert prompts(both) == []
+    else:
+        with pytest.raises(NotFoundError, match="404 Not found") as caught:
+            prompts(both)
+        assert caught.value.body == body
+
+
+@pytest.mark.parametrize("seconds", [None, 5])
+def test_a_timeout_of_the_transport(both: Both, seconds: float | None) -> None:
+    """Without a timeout set here, the error does not claim that it lasted None seconds."""
+
+    def time_out(_: Any) -> Any:
+        raise httpx.ReadTimeout("x")
+
+    args = {"transport": httpx.MockTransport(time_out)}
+    with pytest.raises(APITimeoutError, match=r"timed out after 5 s \(read\)" if seconds else r"timed out \(read\)"):
+        prompts(both, timeout=seconds, max_retries=0, httpx_args=args)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("..", "Invalid id '..'"),
+        ("../secret", "Invalid id '..'"),
+        ("%2e%2e/x", "Invalid id '..'"),
+        (".", "Invalid id '.'"),
+        ("api/prompts/..", "Invalid id '..'"),
+        ("api/x://..", "empty, or there is a slash too many"),
+        ("/api/prompts/..#x", "Invalid id '..'"),
+        ("{url}/api/prompts/..?x=1", "Invalid id '..'"),
+        ("/api/prompts/", "Invalid path '/api/prompts/': an id is empty, or there is a slash too many"),
+        ("api//prompts", "Invalid path 'api//prompts'"),
+        ("a%2Fb", "Invalid id 'a/b'"),
+    ],
+)
+def test_unsafe_urls(server: Server, url: str, words: str) -> None:
+    """Every segment of a path is checked, whether it is absolute, relative or has a fragment."""
+    with Artanis(**server.credentials) as client, pytest.raises(ValueError, match=re.escape(words)):
+        client.api.get_httpx_client().get(url.replace("{url}", server.url))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["", "api", "/api/prompts", "api/prompts?x=/../", "{url}/api", "{url}"])
+def test_safe_urls(server: Server, url: str) -> None:
+    """Other URLs are sent, relative ones below the base URL."""
+    server.answer(body={})
+    with Artanis(**server.credentials) as client:
+        client.api.get_httpx_client().get(url.replace("{url}", server.url))
+    assert len(server.requests) == 1
 
 
 def test_a_second_refusal_raises(both: Both, server: Server) -> None:

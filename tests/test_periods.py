@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -97,6 +97,45 @@ def test_what_is_no_date(both: Both, server: Server, name: str, bad: str) -> Non
     with pytest.raises(ValueError, match=f"{name} must be ISO 8601"):
         both.run(lambda client: client.traces.list(**{name: bad}))
     assert server.requests == []
+
+
+class NotATime(datetime):
+    """Compares as pandas.NaT does: nothing is equal, earlier or later."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__
+    __hash__ = datetime.__hash__
+
+    def __repr__(self) -> str:
+        return "NaT"
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_not_a_time(both: Both, server: Server, name: str) -> None:
+    """The lowest date of an empty column is a ValueError, rather than an empty list."""
+    with pytest.raises(ValueError, match=f"{name} must be a time, not NaT"):
+        both.run(lambda client: client.traces.list(**{name: NotATime(2026, 4, 1)}))
+    with pytest.raises(ValueError, match=f"{name} must be a time, not NaT"):
+        both.run(lambda client: client.traces.iter(**{name: NotATime(2026, 4, 1)}))
+    assert server.requests == []
+
+
+class Nowhere(tzinfo):
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    dst = tzname = utcoffset
+
+
+def test_a_time_zone_without_an_offset(server: Server) -> None:
+    """A zone that knows no offset means UTC, as no zone does."""
+    since = datetime(2026, 4, 8, tzinfo=Nowhere())
+    assert days(Both("sync", server), server, since=since) == ALL[2:]
 
 
 @pytest.mark.parametrize("bad", [20260408, 1.5, b"2026"])

@@ -479,6 +479,35 @@ def test_not_one_active_version(
     assert not (tmp_path / "prompts").exists()
 
 
+@pytest.mark.parametrize(("listed", "path"), [("", "prompts[*].id"), ("../x", "prompts[*].id"), ("p1", "id")])
+def test_a_prompt_that_cannot_be_asked_for(
+    server: Server, client: Artanis, tmp_path: Path, listed: str, path: str
+) -> None:
+    """A prompt with an impossible id, or with a history of another id, is an error, and nothing is written."""
+    prompts, history = [{**PROMPT, "id": listed}], {**PROMPT, "versions": [version("v", "x", active=True)]}
+    server.answers[:] = [lambda request: Answer(body={"prompts": prompts} if "?" in request.path else history)]
+    with pytest.raises(APIResponseValidationError) as caught:
+        pull_prompts(client, tmp_path / "prompts")
+    assert caught.value.path == path
+    assert not (tmp_path / "prompts").exists()
+
+
+def test_files_of_others_beside_temporary_ones(server: Server, client: Artanis, tmp_path: Path) -> None:
+    """Only the temporary files that a pull makes are removed."""
+    serve(server, TWO)
+    own = {".artanis-pull-0123456789abcdef.tmp", ".artanis-pull-0123456789abcdef.json"}
+    others = {".artanis-pull-notes.md", ".artanis-pull-.json", "x.artanis-pull-0123456789abcdef.tmp"}
+    (tmp_path / ".artanis-pull-folder").mkdir()
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    pull_prompts(client, tmp_path)
+    for name in own:
+        (tmp_path / name).write_bytes((tmp_path / "prompts.json").read_bytes())
+    pull_prompts(client, tmp_path)
+    left = {path.name for path in tmp_path.iterdir() if "artanis-pull" in path.name}
+    assert left == {*others, ".artanis-pull-folder"}
+
+
 def test_two_prompts_of_one_step(server: Server, client: Artanis, tmp_path: Path) -> None:
     """Two prompts of one step violate the contract, and nothing is written."""
     twins = [{**PROMPT, "id": "p1"}, {**PROMPT, "id": "p2"}]

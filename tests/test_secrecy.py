@@ -136,8 +136,10 @@ def test_the_client_does_not_show_the_key(server: Server) -> None:
             pickle.dumps(client)
 
 
-@pytest.mark.parametrize("key", [KEY, "with/slash-and\\backslash", "with'quote\"s-in-it"])
-@pytest.mark.parametrize("place", ["status line", "header name", "at the cut", "shape", "escaped"])
+@pytest.mark.parametrize("key", [KEY, "with/slash-and\\backslash", "with'quote\"s-in-it", "base64+key/of=="])
+@pytest.mark.parametrize(
+    "place", ["status line", "header name", "at the cut", "shape", "escaped", "unicode", "url", "html"]
+)
 def test_echoes_in_odd_places(server: Server, key: str, place: str) -> None:
     """Wherever the server repeats the key, and however JSON or a repr writes it, it is found."""
     raw = key.encode()
@@ -149,13 +151,19 @@ def test_echoes_in_odd_places(server: Server, key: str, place: str) -> None:
         server.answer(500, b"x" * (65536 - len(raw) // 2) + raw + b"x" * 100)
     elif place == "shape":
         server.answer(body=trace(createdAt=key, spans=[], feedback=[]))
-    else:
+    elif place == "escaped":
         server.answer(500, b"<" + key.replace("/", "\\/").encode() + b">")
+    else:
+        escape = {"unicode": "\\u{:04X}", "url": "%{:02x}", "html": "&#{};"}[place].format
+        text = "".join(char if char.isalnum() else escape(ord(char)) for char in key)
+        server.answer(500, f"<{text}>".encode())
     with pytest.raises(ArtanisError) as caught:
         Both("sync", server).run(lambda client: client.traces.get("t1"), api_key=key, max_retries=0)
     shown = everything_shown(caught.value)
     assert key not in shown
     assert repr(key)[1:-1] not in shown
+    if place in ("escaped", "unicode", "url", "html"):
+        assert caught.value.body == "<****>"  # type: ignore[attr-defined]
     assert key[:-4] not in str(getattr(caught.value, "body", ""))[-100:]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import typing
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -16,7 +18,7 @@ from artanis_api.types import Response
 
 from ._errors import ArtanisError
 from ._http import received, shape_error
-from ._shape import Mismatch, find_mismatch, is_union
+from ._shape import Mismatch, find_mismatch, find_not_finite, is_union
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,7 +108,13 @@ class Exchange:
                 raw = response.extensions.get("artanis_json", attrs.NOTHING)
                 raw = json.loads(response.content) if raw is attrs.NOTHING else raw
                 expected = model if attrs.has(model) else _documented(self._function)
-                found = find_mismatch(raw, expected) or found
+                mismatch = find_mismatch(raw, expected) or (found and find_not_finite(raw))
+                parse: Any = getattr(expected, "from_dict", None)
+                if found and not mismatch and parse:
+                    with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
+                        # The date-times on which the parser failed are corrected now.
+                        self.result, found = SimpleNamespace(parsed=parse(raw)), None
+                found = mismatch or found
             except RecursionError:
                 found = Mismatch("", "is nested too deeply")
             except ValueError as error:

@@ -8,13 +8,14 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import UUID
 
 from artanis_api import AuthenticatedClient
 from artanis_api.api.prompts import get_prompt, list_prompts
 from artanis_api.api.traces import get_trace, list_traces
 from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
 
-from ._arguments import check_text
+from ._arguments import check_id, check_text
 from ._call import acall, call
 from ._credentials import Credentials, KeyFunction, load, one_project
 from ._http import AsyncHttp, Http
@@ -68,8 +69,9 @@ class _Resource:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._credentials.org_slug!r} at {self._credentials.base_url}>"
 
-    def _project(self, project_slug: str | None, project_id: str | None) -> Mapping[str, str]:
-        project = one_project(project_slug, project_id, "in the call") or self._credentials.project
+    def _project(self, project_slug: str | None, project_id: str | UUID | None) -> Mapping[str, str]:
+        slug, id_ = check_text("project_slug", project_slug), check_text("project_id", project_id, or_uuid=True)
+        project = one_project(slug, id_, "in the call") or self._credentials.project
         if not project:
             advice = self._credentials.project_advice
             raise ValueError(f"No project. Pass project_slug or project_id, here or to the client, or {advice}.")
@@ -79,7 +81,7 @@ class _Resource:
 class Prompts(_Resource):
     """The prompts of a project (https://docs.artanis.ai/rest-api/prompts)."""
 
-    def list(self, *, project_slug: str | None = None, project_id: str | None = None) -> list[Prompt]:
+    def list(self, *, project_slug: str | None = None, project_id: str | UUID | None = None) -> list[Prompt]:
         """Return the active version of every prompt, one per pipeline step.
 
         Args:
@@ -92,7 +94,7 @@ class Prompts(_Resource):
         project = self._project(project_slug, project_id)
         return call(list_prompts.sync_detailed, client=self._api, **project).prompts
 
-    def get(self, prompt_id: str) -> PromptHistory:
+    def get(self, prompt_id: str | UUID) -> PromptHistory:
         """Return one prompt with every version of it, oldest first.
 
         Raises:
@@ -100,34 +102,34 @@ class Prompts(_Resource):
             ValueError, TypeError: If the id is invalid.
             ArtanisError: If the call failed in another way; see `call`.
         """
-        return call(get_prompt.sync_detailed, _check_id(prompt_id), client=self._api)
+        return call(get_prompt.sync_detailed, check_id(prompt_id), client=self._api)
 
 
 class AsyncPrompts(_Resource):
     """Like `Prompts`, with `await`."""
 
-    async def list(self, *, project_slug: str | None = None, project_id: str | None = None) -> list[Prompt]:
+    async def list(self, *, project_slug: str | None = None, project_id: str | UUID | None = None) -> list[Prompt]:
         """Like `Prompts.list`."""
         project = self._project(project_slug, project_id)
         return (await acall(list_prompts.asyncio_detailed, client=self._api, **project)).prompts
 
-    async def get(self, prompt_id: str) -> PromptHistory:
+    async def get(self, prompt_id: str | UUID) -> PromptHistory:
         """Like `Prompts.get`."""
-        return await acall(get_prompt.asyncio_detailed, _check_id(prompt_id), client=self._api)
+        return await acall(get_prompt.asyncio_detailed, check_id(prompt_id), client=self._api)
 
 
 class _AnyTraces(_Resource):
     def _selection(
-        self, trace_ids: Iterable[str] | None, project: tuple[str | None, str | None], since: Any, until: Any
+        self, trace_ids: Iterable[str | UUID] | None, project: tuple[Any, Any], since: Any, until: Any
     ) -> builtins.list[str] | tuple[Mapping[str, str], Filter]:
         """Return the ids that the caller chose, or else the project and the period to list."""
         if trace_ids is None:
             return self._project(*project), filter_by_period(since, until)
         if any(other is not None for other in (*project, since, until)):
             raise ValueError("trace_ids cannot be combined with project_slug, project_id, since or until.")
-        if isinstance(trace_ids, str):
-            raise TypeError("trace_ids must be an iterable of ids, not a single string.")
-        return [_check_id(trace_id) for trace_id in trace_ids]
+        if isinstance(trace_ids, str | UUID):
+            raise TypeError("trace_ids must be an iterable of ids, not a single string or UUID.")
+        return [check_id(trace_id) for trace_id in trace_ids]
 
 
 class Traces(_AnyTraces):
@@ -137,7 +139,7 @@ class Traces(_AnyTraces):
         self,
         *,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
@@ -159,7 +161,7 @@ class Traces(_AnyTraces):
         project, select = self._project(project_slug, project_id), filter_by_period(since, until)
         return select(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
-    def get(self, trace_id: str) -> TraceDetail:
+    def get(self, trace_id: str | UUID) -> TraceDetail:
         """Return one trace with its spans and feedback.
 
         Raises:
@@ -167,16 +169,16 @@ class Traces(_AnyTraces):
             ValueError, TypeError: If the id is invalid.
             ArtanisError: If the call failed in another way; see `call`.
         """
-        return call(get_trace.sync_detailed, _check_id(trace_id), client=self._api)
+        return call(get_trace.sync_detailed, check_id(trace_id), client=self._api)
 
     def iter(
         self,
         *,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
-        trace_ids: Iterable[str] | None = None,
+        trace_ids: Iterable[str | UUID] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
         on_progress: OnProgress | None = None,
@@ -202,7 +204,7 @@ class Traces(_AnyTraces):
                 the loop ends.
 
         Raises:
-            ValueError, TypeError: If an argument is invalid. Raised by `iter()` itself, except for malformed ids.
+            ValueError, TypeError: If an argument is invalid. Raised by `iter()` itself.
             ArtanisError: In the loop, if listing or reading fails; see `call`.
         """
         from .bulk import Window, details
@@ -226,7 +228,7 @@ class AsyncTraces(_AnyTraces):
         self,
         *,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
@@ -234,18 +236,18 @@ class AsyncTraces(_AnyTraces):
         project, select = self._project(project_slug, project_id), filter_by_period(since, until)
         return select((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
-    async def get(self, trace_id: str) -> TraceDetail:
+    async def get(self, trace_id: str | UUID) -> TraceDetail:
         """Like `Traces.get`."""
-        return await acall(get_trace.asyncio_detailed, _check_id(trace_id), client=self._api)
+        return await acall(get_trace.asyncio_detailed, check_id(trace_id), client=self._api)
 
     def iter(
         self,
         *,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
-        trace_ids: Iterable[str] | None = None,
+        trace_ids: Iterable[str | UUID] | None = None,
         concurrency: int = 16,
         on_error: Literal["raise", "skip"] = "raise",
         on_progress: OnProgress | None = None,
@@ -286,7 +288,7 @@ class _Base:
         org_slug: str | None = None,
         base_url: str | None = None,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         profile: str | None = None,
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         max_retries: int = 2,
@@ -302,6 +304,7 @@ class _Base:
             raise TypeError(f"api_key must be a string or a function that returns one, not {kind}.")
         if isinstance(self, Artanis) and inspect.iscoroutinefunction(key):
             raise TypeError("An async api_key function needs AsyncArtanis.")
+        project_id = check_text("project_id", project_id, or_uuid=True)
         texts = {"org_slug": org_slug, "base_url": base_url, "project_slug": project_slug, "project_id": project_id}
         for name, text in {**texts, "profile": profile}.items():
             check_text(name, text)
@@ -322,7 +325,7 @@ class _Base:
     def with_options(
         self, *, timeout: float | httpx.Timeout | Unset | None = UNSET, max_retries: int | Unset = UNSET
     ) -> Self:
-        """Return the same client with another timeout (seconds, per attempt) or number of retries.
+        """Return the same client with another timeout (as for `Artanis`) or number of retries.
 
         It shares the connections of this client and is closed with it. Closing it does nothing.
         """
@@ -353,7 +356,7 @@ class Artanis(_Base):
 
     Args:
         api_key: The key, or a function that returns it. The function is called before the first request, and again
-            after a 401; what it raises is raised by the call.
+            after a 401. What it raises is raised by the call; after a 401, the 401 is raised, with a note about it.
         org_slug: The organization to read from.
         base_url: Where the API is, for a self-hosted deployment.
         project_slug, project_id: The default project of list calls; one of the two.
@@ -427,7 +430,7 @@ class AsyncArtanis(_Base):
 
 
 def project_of(
-    client: Artanis | AsyncArtanis, project_slug: str | None = None, project_id: str | None = None
+    client: Artanis | AsyncArtanis, project_slug: str | None = None, project_id: str | UUID | None = None
 ) -> Mapping[str, str]:
     """Return the project of a call, else the client's, as a keyword argument of the list functions; else ValueError."""
     return client.prompts._project(project_slug, project_id)
@@ -442,9 +445,3 @@ def tls_context_of(client: Artanis | AsyncArtanis) -> ssl.SSLContext:
     """Return the TLS context of a client's connections."""
     context: ssl.SSLContext = client._http.connections.settings.of_connections["verify"]
     return context
-
-
-def _check_id(value: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"An id must be a string, as returned by list(), not {type(value).__name__}.")
-    return value

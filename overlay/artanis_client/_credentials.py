@@ -52,6 +52,12 @@ class Credentials(NamedTuple):
     """How to set a default project."""
     sources: dict[str, str]
 
+    def fill_in(self, advice: str, name: Callable[[str], str] = str) -> str:
+        """Fill in the template of an advice; `name` turns a source into text."""
+        sources = {f"{field}_source": name(source) for field, source in self.sources.items()}
+        host = f" It was sent to {self.base_url}, which came from {sources['base_url_source']}."
+        return advice.format(**sources, org_slug=self.org_slug, host=host if self.base_url != DEFAULT_BASE_URL else "")
+
 
 def load(
     *, api_key: Secret | KeyFunction | None, texts: Mapping[str, str | None], profile: str | None, allow_http: bool

@@ -209,11 +209,11 @@ _BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {
     400: (BadRequestError, "Check the parameters. List calls need a project (project_slug or project_id)."),
     401: (
         AuthenticationError,
-        "The API key came from {key_source}: check that it was copied completely and has not been revoked.",
+        "The API key came from {api_key_source}: check that it was copied completely and has not been revoked.{host}",
     ),
     403: (
         PermissionDeniedError,
-        "The organization {org_slug!r} came from {org_source}: check that the project or resource belongs to it.",
+        "The organization {org_slug!r} came from {org_slug_source}: check that the project or resource belongs to it.",
     ),
     404: (NotFoundError, "Check the id or project, and that base_url points to Artanis."),
     429: (RateLimitError, "Try again later, or lower max_connections."),

@@ -19,15 +19,17 @@ from typing import Any, Self, cast
 from urllib.parse import unquote
 
 from . import _clock, _errors, _httpx
-from ._arguments import check_integer
+from ._arguments import check_id, check_integer
 from ._connections import AsyncConnections, Connections, Local
 from ._credentials import Credentials
 from ._errors import ArtanisError
 from ._httpx import httpx
 from ._retry import MAX_RETRY_TIME, is_idempotent, is_refusal, parse_retry_after
 from ._secret import Secret
+from ._shape import FINITE
 
 _UNSET: Any = httpx.USE_CLIENT_DEFAULT
+_ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _SAFE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # nearly all paths, recognised quickly
 _log = logging.getLogger("artanis_client")
 
@@ -168,7 +170,8 @@ class _Shared:
         if isinstance(error, httpx.TimeoutException):
             phase = type(error).__name__.removesuffix("Timeout").lower()
             seconds = request.extensions.get("timeout", {}).get(phase)
-            message, hint = f"timed out after {seconds} s ({phase})", "Try again, or raise timeout."
+            after = f" after {seconds} s" if seconds else ""
+            message, hint = f"timed out{after} ({phase})", "Try again, or raise timeout."
             failure = _errors.APITimeoutError(message, **request_of, hint=hint)
         else:
             text = _redact(str(error) or str(cause or type(error).__name__), request)
@@ -193,24 +196,26 @@ class _Shared:
             responses.append(response)
         return response
 
-    def _status_error(self, response: httpx.Response) -> _errors.APIStatusError:
+    def _status_error(self, response: httpx.Response, renewal: Exception | None = None) -> _errors.APIStatusError:
+        """Return the error for a status; for a 401, `renewal` is why no new key could be fetched."""
         cls, advice = _errors.status_error_class(response.status_code)
         request, body = response.request, _error_body(response)
         if "artanis_location" in response.extensions:
             response.headers["location"] = response.extensions["artanis_location"]
         reason = _redact(response.reason_phrase or httpx.codes.get_reason_phrase(response.status_code), request)
-        sources = self.credentials.sources
-        return cls(
+        error = cls(
             _message(body) or reason or "no reason given",
             status_code=response.status_code,
             body=body,
             headers=_redact(dict(response.headers), request),
             method=request.method,
             url=str(request.url),
-            hint=advice.format(
-                key_source=sources["api_key"], org_slug=self.credentials.org_slug, org_source=sources["org_slug"]
-            ),
+            hint=self.credentials.fill_in(advice),
         )
+        if renewal is not None:
+            text = str(renewal) if isinstance(renewal, ArtanisError) else f"{type(renewal).__name__}: {renewal}"
+            error.add_note(_errors.printable(_redact(f"A new key could not be fetched: {text}", request)))
+        return error
 
 
 class Http(_Shared, _httpx.Client):
@@ -253,7 +258,10 @@ class Http(_Shared, _httpx.Client):
         secret = self._secret(local, refused=None)
         response = self._transmit(local, request, secret, stream)
         if response.status_code == 401 and _httpx.is_repeatable(request):
-            renewed = self._secret(local, refused=secret)
+            try:
+                renewed = self._secret(local, refused=secret)
+            except Exception as error:
+                raise self._status_error(response, error) from None
             if renewed != secret:
                 response = self._transmit(local, request, renewed, stream)
         return self._checked(response)
@@ -328,7 +336,10 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
         secret = await self._secret(local, refused=None)
         response = await self._transmit(local, request, secret, stream)
         if response.status_code == 401 and _httpx.is_repeatable(request):
-            renewed = await self._secret(local, refused=secret)
+            try:
+                renewed = await self._secret(local, refused=secret)
+            except Exception as error:
+                raise self._status_error(response, error) from None
             if renewed != secret:
                 response = await self._transmit(local, request, renewed, stream)
         return self._checked(response)
@@ -391,11 +402,11 @@ def shape_error(response: httpx.Response, path: str, problem: str) -> _errors.AP
 def _error_body(response: httpx.Response) -> Any:
     """Return the body for an error: parsed if possible, cut, and without the key."""
     # Redacted before it is cut, because half a key would not be found.
-    text = response.content[: 2 * _httpx.MAX_ERROR_BODY].decode("utf-8", "replace")
+    text = response.content[: 2 * _httpx.MAX_ERROR_BODY].decode("utf-8-sig", "replace")
     try:
         if len(text) > _httpx.MAX_ERROR_BODY:
             raise ValueError("too long to be parsed")
-        return _redact(json.loads(text), response.request)
+        return _redact(json.loads(text, **FINITE), response.request)
     except (ValueError, RecursionError):
         return _redact(text, response.request)[: _httpx.MAX_ERROR_BODY]
 
@@ -423,12 +434,10 @@ async def _answer(ask: Any) -> Any:
 
 
 def _refuse_unsafe_path(url: str) -> None:
-    path = url.partition("?")[0]
-    if _SAFE_PATH.fullmatch(path):
+    path = _ORIGIN.sub("", re.split("[?#]", url, maxsplit=1)[0])
+    if not path or _SAFE_PATH.fullmatch(path):
         return
-    if "://" in path:
-        path = path.partition("://")[2]
-    for segment in path.split("/")[1:]:
-        plain = unquote(segment)
-        if plain in ("", ".", "..") or re.search(r"[/?\x00-\x1f\x7f]", plain):
-            raise ValueError(f"Invalid id {plain!r}: use an id exactly as returned by list().")
+    for segment in path.removeprefix("/").split("/"):
+        if not segment:
+            raise ValueError(f"Invalid path {path[:200]!r}: an id is empty, or there is a slash too many.")
+        check_id(unquote(segment))

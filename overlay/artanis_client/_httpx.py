@@ -23,6 +23,7 @@ from httpx import Request, RequestError, Response, Timeout
 from ._arguments import check_seconds
 from ._credentials import Credentials, is_loopback
 from ._errors import CredentialsError, Problem, printable
+from ._shape import FINITE
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class JSONResponse(Response):
     """Keeps the JSON that a parser reads from it, so that it can be compared with the contract."""
 
     def json(self, **arguments: Any) -> Any:
-        self.extensions["artanis_json"] = value = super().json(**arguments)
+        self.extensions["artanis_json"] = value = super().json(**{**FINITE, **arguments})
         return value
 
 

@@ -35,6 +35,8 @@ def _bounds(name: str, value: date | str) -> tuple[datetime, datetime]:
     if isinstance(value, date) and not isinstance(value, datetime):
         value = value.isoformat()
     if isinstance(value, datetime):
+        if value != value:  # pandas.NaT, of which every comparison is false
+            raise ValueError(f"{name} must be a time, not {value!r}.")
         start, length = value, dict[str, Any](microseconds=1)
     elif isinstance(value, str):
         try:
@@ -43,7 +45,7 @@ def _bounds(name: str, value: date | str) -> tuple[datetime, datetime]:
             raise ValueError(f"{name} must be ISO 8601, such as 2026-04 or 2026-04-08T09:30Z, not {value!r}.") from None
     else:
         raise TypeError(f"{name} must be a datetime, a date or ISO 8601 text, not {type(value).__name__}.")
-    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    start = start if start.utcoffset() is not None else start.replace(tzinfo=UTC)
     try:
         return start, start + relativedelta(**length)
     except (ValueError, OverflowError):  # past the year 9999

@@ -61,8 +61,8 @@ class Secret:
         return value
 
     def _pattern(self) -> str:
-        """Match the key as it is, and as JSON or a repr may escape it."""
-        return "".join((r"\\*" if char in "\\/\"'" else "") + re.escape(char) for char in self._value)
+        """Match the key as it is, and as JSON, a repr, a URL or HTML may escape it."""
+        return "".join(map(_match_character, self._value))
 
 
 class Key:
@@ -113,6 +113,12 @@ def raised_by_signal_handler(error: Exception) -> bool:
     """Return whether it ends what one thread does, as a time limit does, and says nothing about what failed."""
     handlers = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
     return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _match_character(char: str) -> str:
+    plain, code = re.escape(char), ord(char)
+    # Counted backslashes, because a long row of them would take quadratic time.
+    return rf"(?:{plain}|\\{{1,8}}(?:{plain}|(?:u00|x){code:02x})|%{code:02x}|&#(?:{code}|x{code:x});)"
 
 
 def header_problem(value: str | Secret) -> str | None:

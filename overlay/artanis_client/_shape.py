@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import math
 import re
 import types
 import typing
@@ -30,14 +31,17 @@ JSON_NAMES: dict[Any, str] = {
     types.NoneType: "null",
     list: "array",
     dict: "object",
-    datetime.datetime: "date-time",
+    "date-time": "date-time",
 }
-_WRITTEN_AS: dict[Any, set[type]] = {datetime.datetime: {str}, float: {float, int}}
+_WRITTEN_AS: dict[Any, set[type]] = {"date-time": {str}, float: {float, int}}
 _UNIONS = (typing.Union, types.UnionType)
 # RFC 3339, which is what the format `date-time` means. Python accepts more, and a time without an offset could not be
 # compared with the others.
-_2 = "[0-9][0-9]"  # spelled out, because re takes twice as long for [0-9]{2}
-_DATE_TIME = re.compile(rf"{_2}{_2}-{_2}-{_2}T{_2}:{_2}:{_2}(?:\.[0-9]+)?(?:Z|[+-]{_2}:{_2})")
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_CLOCK = rf"{_TIME}:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-]{_TIME})"
+_DATE_TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}")
+# Nearly all date-times, recognised quickly: those that exist in any month, and in UTC, too.
+_USUAL_DATE_TIME = re.compile(rf"[12][0-9][0-9][0-9]-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T{_CLOCK}")
 
 
 class Mismatch(NamedTuple):
@@ -61,8 +65,8 @@ class _Type(NamedTuple):
     types: frozenset[type]
     """The Python types of the JSON values that fit."""
     name: str
-    is_text_valid: Callable[[str], object] | None
-    """Whether a string is right, if not every string is."""
+    is_date_time: bool
+    """Whether strings must be date-times."""
     inner: dict[type, Check]
     """What else to check, of lists and objects."""
     model: Any
@@ -70,14 +74,40 @@ class _Type(NamedTuple):
 
 
 def find_mismatch(value: Any, hint: Any) -> Mismatch | None:
-    """Return the first place where a JSON value does not fit a type hint, such as a model; None if it fits."""
+    """Return the first place where a JSON value does not fit a type hint, such as a model; None if it fits.
+
+    In the fields of models, lower-case date-times become upper-case ones, which Python can parse.
+    """
     found = _check(value, _compile(hint))
     return found and Mismatch(found.path.removeprefix("."), found.problem)
 
 
+def find_not_finite(value: Any, path: str = "") -> Mismatch | None:
+    """Return the first number that is NaN, infinite, or too large for a float: it could not be written as JSON."""
+    if value.__class__ is float and not math.isfinite(value):
+        return Mismatch(path.removeprefix("."), f"is not a finite number ({value})")
+    named = [(f".{key}", item) for key, item in value.items()] if value.__class__ is dict else []
+    items = [(f"[{index}]", item) for index, item in enumerate(value)] if value.__class__ is list else named
+    return next(filter(None, (find_not_finite(item, path + step) for step, item in items)), None)
+
+
+def _finite(text: str) -> float:
+    if math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{text[:50]} is not a finite number")
+
+
+FINITE: dict[str, Any] = {"parse_float": _finite, "parse_constant": _finite}
+"""Arguments of `json.loads` that make it refuse NaN, Infinity and 1e999 with a ValueError."""
+
+
 def is_date_time(text: str) -> bool:
-    """Return whether a text has the form that the contract calls `date-time`."""
-    return _DATE_TIME.fullmatch(text) is not None
+    """Return whether a text is what the contract calls `date-time`, and a time that exists, also in UTC."""
+    try:
+        moment = datetime.datetime.fromisoformat(text.upper())  # RFC 3339 allows a lower-case T and Z
+        return bool(_DATE_TIME.fullmatch(text.upper()) and moment.astimezone(datetime.UTC))
+    except (ValueError, OverflowError):
+        return False
 
 
 def is_union(hint: Any) -> bool:
@@ -89,8 +119,7 @@ def _check(value: Any, expected: _Type | None) -> Mismatch | None:
     if expected is None:
         return None
     kind: Any = value.__class__
-    is_text_valid = expected.is_text_valid
-    if kind not in expected.types or (is_text_valid and kind is str and not is_text_valid(value)):
+    if kind not in expected.types or (expected.is_date_time and kind is str and not is_date_time(value)):
         return Mismatch("", _difference(value, expected.name))
     inner = expected.inner.get(kind)
     return inner(value) if inner else None
@@ -102,7 +131,6 @@ def _compile(hint: Any) -> _Type | None:
     fitting: set[type] = set()
     names: list[str] = []
     inner: dict[type, Check] = {}
-    is_text_valid: Callable[[str], object] | None = None
     model: Any = None
     for arm in typing.get_args(hint) if is_union(hint) else (hint,):
         plain: Any = typing.get_origin(arm) or arm
@@ -111,13 +139,13 @@ def _compile(hint: Any) -> _Type | None:
         elif attrs.has(arm) and model is None:
             plain, model = dict, arm
             inner[dict] = functools.partial(_check_object, model=arm)
-        elif plain is datetime.datetime:
-            is_text_valid = _DATE_TIME.fullmatch
+        elif isinstance(plain, type) and issubclass(plain, datetime.datetime):
+            plain = "date-time"  # rather than the class, in whose place freezegun puts another one
         elif plain is not Unset and (plain not in JSON_NAMES or plain in inner):
             return None
         fitting |= _WRITTEN_AS.get(plain, {plain})
         names += [JSON_NAMES[plain]] if plain is not Unset else []
-    return _Type(frozenset(fitting), " or ".join(names), is_text_valid, inner, model)
+    return _Type(frozenset(fitting), " or ".join(names), "date-time" in names, inner, model)
 
 
 def _check_object(value: dict[str, Any], model: Any) -> Mismatch | None:
@@ -138,12 +166,16 @@ def _check_items(values: list[Any], item: Any) -> Mismatch | None:
 
 def _check_objects(objects: list[dict[str, Any]], model: Any) -> tuple[int, Mismatch] | None:
     """Return the index and the mismatch of the first invalid object found."""
+    is_usual = _USUAL_DATE_TIME.fullmatch
     for key, expected in _fields(model):
-        fitting, _, is_text_valid, inner, _ = expected
+        fitting, _, is_time, inner, _ = expected
         for index, value in enumerate(objects):
             field: Any = value.get(key, UNSET)
             kind: Any = field.__class__
-            if kind not in fitting or (is_text_valid and kind is str and not is_text_valid(field)):
+            fits = kind in fitting
+            if is_time and kind is str and not is_usual(field):
+                fits, value[key] = is_date_time(field), field.upper()
+            if not fits:
                 return index, Mismatch(f".{key}", _difference(field, expected.name))
             if inner and kind in inner and (found := inner[kind](field)):
                 return index, Mismatch(f".{key}{found.path}", found.problem)

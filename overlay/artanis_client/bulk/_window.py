@@ -18,10 +18,19 @@ from artanis_api.models import TraceDetail
 
 from .. import _clock
 from .._arguments import check_integer
-from .._errors import APIResponseValidationError, ArtanisError, NotFoundError, is_refusal, retry_delay, summary
+from .._errors import (
+    APIResponseValidationError,
+    ArtanisError,
+    NotFoundError,
+    is_refusal,
+    printable,
+    retry_delay,
+    summary,
+)
 from .._http import AsyncHttp, Http
 from .._progress import OnProgress, Progress, check_on_progress
 from .._retry import MAX_RETRY_TIME
+from ._ids import wrong_id
 
 READ_AHEAD = 2  # traces in the window per request in flight, so that a slow answer does not hold up the others
 # Limits of the window while the trace that is due waits for a retry.
@@ -82,6 +91,7 @@ class Window:
         self._ids = ids
         self._max_retries = http.max_retries
         self._pace = http.connections.pace
+        self._credentials = http.credentials
         self.workers = min(self._concurrency, http.connections.max_connections, len(ids))
 
     # By the consumer
@@ -137,19 +147,23 @@ class Window:
         """Remove the first slot, which is done, and return its trace; None if it is skipped."""
         slot = self.slots.popleft()
         error: ArtanisError | None = None
+        found = None if slot.detail is None else slot.detail.id
+        wrong = wrong_id(self._credentials, "traces", slot.trace_id, found)
+        if wrong is not None:
+            slot.detail, slot.error = None, wrong
         try:
             if slot.error is not None:
                 if not (self._skips and isinstance(slot.error, SKIPPABLE)):
                     raise slot.error
                 error = slot.error
                 self._skipped += 1
-                _log.warning("Trace %s is skipped: %s", slot.trace_id, error)
+                _log.warning("Trace %s is skipped: %s", printable(slot.trace_id), error)
             self._done += 1
             if self._on_progress is not None:
                 self._on_progress(Progress(self._done, len(self._ids), self._skipped, slot.trace_id, error))
             return slot.detail
         finally:
-            del slot, error  # its traceback refers to this frame, which would refer back to it
+            del slot, error, wrong  # its traceback refers to this frame, which would refer back to it
 
     # By the workers
 

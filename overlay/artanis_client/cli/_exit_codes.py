@@ -35,6 +35,8 @@ def exit_code_of(error: BaseException) -> int | None:
             return NOT_FOUND
         case _errors.APIConnectionError() | _errors.APIResponseValidationError() | _errors.APIStatusError():
             return API
+        case _errors.ArtanisError() if isinstance(error.__cause__, _errors.ArtanisError):  # every trace was skipped
+            return exit_code_of(error.__cause__)
         case _errors.ArtanisError() | ValueError() | OSError() | ImportError():
             return USAGE
         case _:

@@ -94,9 +94,7 @@ def explain_problem(problem: Problem, profile: str) -> str:
 
 def _explain_status(error: _errors.APIStatusError, credentials: Credentials) -> str:
     _, advice = _errors.status_error_class(error.status_code)
-    sources = {field: name_source(source) for field, source in credentials.sources.items()}
-    advice = _STATUS_ADVICE.get(error.status_code, advice).format(
-        key_source=sources["api_key"], org_slug=credentials.org_slug, org_source=sources["org_slug"]
-    )
+    advice = credentials.fill_in(_STATUS_ADVICE.get(error.status_code, advice), name_source)
+    advice = " ".join([advice, *getattr(error, "__notes__", ())])
     request = f" (request {printable(error.request_id)})" if error.request_id else ""
     return f"{error.method} {error.url}: {error.status_code} {printable(error.message)}{request}. {advice}".strip()

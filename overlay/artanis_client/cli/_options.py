@@ -151,7 +151,12 @@ api_options = _combine(
     _connection("--project-id", metavar="ID", help="Project to read, by its id."),
     _connection("--base-url", metavar="URL", help="URL of the API, if you host it yourself or use the sandbox."),
     _connection("--allow-http", is_flag=True, help=allow_http_help),
-    _connection("--timeout", type=float, metavar="SECONDS", help="Timeout per attempt (default 60; 5 to connect)."),
+    _connection(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Timeout to connect, and of each read and write, not of the whole request (default 5 and 60).",
+    ),
     output_options,
 )
 """Options of every command that calls the API."""

@@ -85,7 +85,7 @@ def complain(text: str) -> None:
 
 def out_json(data: Any, *, indent: int | None = 2) -> None:
     """Print JSON in ASCII, which is the same in every encoding, and contains nothing that a terminal could obey."""
-    out(json.dumps(data, indent=indent))
+    out(json.dumps(data, indent=indent, allow_nan=False))
 
 
 def out_object(output: str, data: Any) -> None:

@@ -89,8 +89,9 @@ def export_(state: State, file: Path, **options: Any) -> None:
         try:
             with progress("Reading traces") as on_progress:
                 report = export(client, file, **options, on_progress=on_progress)
-        except BaseException:
-            if file.with_name(f"{file.name}.partial").exists():
+        except BaseException as error:
+            is_of_others = isinstance(error, FileExistsError)
+            if file.with_name(f"{file.name}.partial").exists() and not is_of_others:
                 note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
             raise
     for skipped in report.skipped:

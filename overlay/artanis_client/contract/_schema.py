@@ -5,6 +5,7 @@ For JSON Schema, an undocumented field is valid, because the contract forbids no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -42,7 +43,9 @@ def find_drifts(value: Any, schema: Mapping[str, Any], document: Mapping[str, An
     for error in validator.iter_errors(value):
         yield from _drifts_of_error(error)
     for path, inner, is_documented in _walk(value, [schema], document):
-        if not is_documented:
+        if inner.__class__ is float and not math.isfinite(inner):
+            yield Drift("invalid value", path, "a finite number", "number", inner)
+        elif not is_documented:
             yield Drift("undocumented field", path, "", json_type(inner), inner)
 
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +21,22 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
+from uuid import UUID
 
 import attrs
 
 from artanis_api.models import PromptHistory, Trace, TraceDetail
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
+from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
 from .._files import replace_file
 from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
+from ..bulk import AsyncDetails, Window, check_listed, details
 from ._examples import examples, parse_steps
 from ._formats import Format, choose_format, format_example, format_heading
-from ._journal import Journal, Skipped, now
+from ._journal import Journal, Skipped, file_of_others, now
 from ._outcomes import REVIEWED, Outcome, parse_outcomes
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
@@ -63,7 +67,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     project_slug: str | None = None,
-    project_id: str | None = None,
+    project_id: str | UUID | None = None,
     format: Format | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
@@ -92,31 +96,36 @@ def export(
         outcomes, steps: As for `examples`.
         concurrency, on_error, on_progress: As for `client.traces.iter`.
         resume: Continue an interrupted export with the same arguments: read only the traces that are missing from
-            `<path>.partial` or have been updated since. False starts over.
+            `<path>.partial`, or have been updated since. False starts over.
         recheck: "all" reads every trace. "unreviewed" keeps from the existing file the traces that were completely
             reviewed when it was written and have not been updated since. This misses later changes to a completed
             review (another approved output, a further comment), because Artanis does not change `updatedAt` then. If
-            the file was edited, or exported with other arguments, every trace is read.
+            the file was edited, or exported with other arguments, every trace is read. Both read a trace again if one
+            of its spans was left out.
 
     Raises:
         ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export.
-        OSError: If the file cannot be written.
-        ArtanisError: If the list, a prompt or a trace cannot be read, or another export is writing to the path.
+        OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
+            but was not written by an export.
+        ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, or if another export
+            is writing to the path.
     """
     client.api.get_httpx_client()  # raises TypeError for an AsyncArtanis
     project = project_of(client, project_slug, project_id)
     request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
-    read = partial(client.traces.iter, concurrency=concurrency, on_error=on_error, on_progress=note_progress)
-    read(trace_ids=())  # checks the arguments before anything is written
+    window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
         listed = client.traces.list(**project, since=since, until=until)
         prompts = client.prompts.list(**project) if request.format == "chat" else []
-        contents = _contents_of([client.prompts.get(prompt.id) for prompt in prompts])
-        with closing(read(trace_ids=journal.missing(listed))) as details:
-            for detail in details:
+        check_listed(client, prompts)
+        histories = [client.prompts.get(prompt.id) for prompt in prompts]
+        check_listed(client, prompts, histories)
+        contents = _contents_of(histories)
+        with closing(details(client.api, partial(journal.missing, listed), window)) as found:
+            for detail in found:
                 journal.add(_make_entry(request, detail, contents))
         return _finish(request, journal, listed)
 
@@ -126,7 +135,7 @@ async def aexport(
     path: str | os.PathLike[str],
     *,
     project_slug: str | None = None,
-    project_id: str | None = None,
+    project_id: str | UUID | None = None,
     format: Format | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
@@ -146,15 +155,21 @@ async def aexport(
     request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
-    read = partial(client.traces.iter, concurrency=concurrency, on_error=on_error, on_progress=note_progress)
-    read(trace_ids=())  # checks the arguments before anything is written
+    window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
         listed = await client.traces.list(**project, since=since, until=until)
         prompts = await client.prompts.list(**project) if request.format == "chat" else []
-        contents = _contents_of([await client.prompts.get(prompt.id) for prompt in prompts])
-        async with aclosing(read(trace_ids=journal.missing(listed))) as details:
-            async for detail in details:
+        check_listed(client, prompts)
+        histories = [await client.prompts.get(prompt.id) for prompt in prompts]
+        check_listed(client, prompts, histories)
+        contents = _contents_of(histories)
+
+        async def missing() -> list[str]:
+            return journal.missing(listed)
+
+        async with aclosing(AsyncDetails(client.api, missing, window)) as found:
+            async for detail in found:
                 journal.add(_make_entry(request, detail, contents))
         return await run_sync(_finish, request, journal, listed)
 
@@ -200,8 +215,17 @@ def _note_progress(journal: Journal, on_progress: OnProgress | None, progress: P
     journal.read = progress.done - progress.skipped
     if progress.error is not None:
         journal.skipped.append(Skipped(progress.trace_id, None, str(progress.error)))
+        journal.causes[_cause_of(progress.error)] += 1
+        journal.last_error = progress.error
     if on_progress is not None:
         on_progress(progress)
+
+
+def _cause_of(error: ArtanisError) -> str:
+    """Return why a trace was skipped, in words that are the same for all traces with the same problem."""
+    if isinstance(error, APIResponseValidationError):
+        return f"{error.path or 'the body'} {error.problem}"
+    return f"{error.status_code} {printable(error.message)}" if isinstance(error, APIStatusError) else str(error)
 
 
 def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str) -> None:
@@ -215,6 +239,9 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
         raise IsADirectoryError(errno.EISDIR, "The path to export to is not a file", str(path))
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "The existing file is write-protected", str(path))
+    with suppress(FileNotFoundError), request.manifest_path.open("rb") as file:
+        if (start := file.read(65536)) and not re.search(rb'"kind"\s*:\s*"artanis-client export"', start):
+            raise file_of_others(request.manifest_path)
     is_resumed = journal.open(request.header, resume)
     if recheck == "unreviewed" and not is_resumed:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -230,7 +257,7 @@ def _reuse_file(request: ExportRequest, journal: Journal) -> None:
             file.seek(len(format_heading(request.format)))
             for entry in manifest["traces"]:
                 text = file.read(entry["bytes"]).decode()
-                if entry["is_reviewed"]:
+                if entry["is_reviewed"] and not entry["skipped"]:
                     journal.add({**entry, "text": text})
 
 
@@ -260,7 +287,13 @@ def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str
 
 def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -> ExportReport:
     """Write the file and its manifest, and remove the journal."""
-    new = request.path.with_name(request.path.name + ".new")
+    if listed and not any(trace.id in journal for trace in listed):
+        causes = ", ".join(f"{count} x {cause}" for cause, count in journal.causes.most_common(5))
+        more = ", and others" if len(journal.causes) > 5 else ""
+        raise ArtanisError(
+            f"All {len(listed)} traces were skipped, so nothing was written: {causes}{more}."
+        ) from journal.last_error
+    new = journal.temporary
     try:
         with new.open("wb") as file:
             report, manifest = _write(request, journal, listed, file)

@@ -9,9 +9,13 @@ once, so that nothing is lost if the process is killed.
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
 # typing.get_type_hints cannot resolve there.
 
+import errno
 import json
 import os
+import re
+import secrets
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +28,8 @@ from artanis_api.models import Trace
 from .._errors import ArtanisError
 
 _HEADER = {"kind": "artanis-client export, not complete", "version": 1}
+_START = b'{"kind":"artanis-client export, not complete"'  # of every journal
+_TEMPORARY = re.compile(r'"temporary":"(\.artanis-[0-9a-f]{16}\.tmp)"')
 
 
 @attrs.frozen
@@ -46,11 +52,16 @@ class Journal:
         self._index: dict[str, tuple[int, str]] = {}
         """For each trace the offset of its entry, and when the trace had last been updated."""
         self._is_new = False
+        self.temporary = target.with_name(f".artanis-{secrets.token_hex(8)}.tmp")
+        """Where to write the new file. The journal names it, so that one that was left behind is known to be ours."""
         self.started_at = now()
         self.read = 0
         """The number of traces that this run has read."""
         self.skipped: list[Skipped] = []
         """The traces that this run has skipped."""
+        self.causes: Counter[str] = Counter()
+        """Why, in words that do not name the trace."""
+        self.last_error: ArtanisError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,14 +81,21 @@ class Journal:
 
         Raises:
             ValueError: If the journal to continue has another header.
+            FileExistsError: If the file is no journal.
             ArtanisError: If another export has locked the journal.
         """
         self._file = _open_locked(self._path)
+        start = self._file.readline(4096)
+        if not start.startswith(_START) and not _START.startswith(start):
+            raise file_of_others(self._path)
+        if found := _TEMPORARY.search(start.decode(errors="replace")):
+            self.temporary = self._path.with_name(found[1])
+            self.temporary.unlink(missing_ok=True)
         if resume and self._load(header):
             return True
         self._is_new = True
         self._file.truncate(0)
-        self._append({**_HEADER, "started_at": self.started_at, **header})
+        self._append({**_HEADER, "temporary": self.temporary.name, "started_at": self.started_at, **header})
         os.fsync(self._file.fileno())  # a full disk fails here, before the first request
         return False
 
@@ -93,6 +111,8 @@ class Journal:
                 break
             if end:
                 self._index[entry["id"]] = end, entry["updated_at"]
+                if entry["skipped"]:  # what was missing may be there now
+                    del self._index[entry["id"]]
             else:
                 self._check_header(entry, header)
             end += len(line)
@@ -112,6 +132,9 @@ class Journal:
         """Write the entry of a trace. It replaces an earlier one."""
         self._index[entry["id"]] = self._append(entry), entry["updated_at"]
 
+    def __contains__(self, trace_id: str) -> bool:
+        return trace_id in self._index
+
     def get(self, trace_id: str) -> dict[str, Any] | None:
         """Return the entry of a trace; None if the trace has not been read."""
         if trace_id not in self._index:
@@ -121,9 +144,15 @@ class Journal:
         return entry
 
     def missing(self, listed: Iterable[Trace]) -> list[str]:
-        """Return the ids of the traces to read: those without an entry, and those updated since it was written."""
+        """Return the ids of the traces to read: those without an entry, and those updated since it was written.
+
+        Entries that are out of date are forgotten, in case their traces are skipped now.
+        """
         updates = {trace_id: updated_at for trace_id, (_, updated_at) in self._index.items()}
-        return [trace.id for trace in listed if updates.get(trace.id) != trace.updated_at.isoformat()]
+        missing = [trace.id for trace in listed if updates.get(trace.id) != trace.updated_at.isoformat()]
+        for trace_id in missing:
+            self._index.pop(trace_id, None)
+        return missing
 
     def remove(self) -> None:
         """Close the journal and remove the file."""
@@ -138,6 +167,12 @@ class Journal:
         self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
         return offset
+
+
+def file_of_others(path: Path) -> FileExistsError:
+    """Return the error for a file that has the name of one of ours, but other content."""
+    problem = "This file was not written by artanis-client. Move it away, or choose another path to export to"
+    return FileExistsError(errno.EEXIST, problem, str(path))
 
 
 def now() -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Self, TypeVar
+from uuid import UUID
 
 import anyio
 from anyio import to_thread
@@ -21,7 +22,7 @@ from sniffio import current_async_library
 from artanis_api.models import Prompt
 
 from .. import _clock
-from .._arguments import check_seconds, check_text
+from .._arguments import check_seconds
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._connections import WAKE_UP, current_loop
 from .._errors import printable
@@ -46,7 +47,7 @@ class _Cache(Generic[C]):
         client: C,
         *,
         project_slug: str | None = None,
-        project_id: str | None = None,
+        project_id: str | UUID | None = None,
         ttl: float = 60.0,
         stale_for: float | None = None,
         snapshot: str | os.PathLike[str] | None = None,
@@ -55,8 +56,6 @@ class _Cache(Generic[C]):
     ) -> None:
         if not isinstance(client, self._client_class):
             raise TypeError(f"client must be an {self._client_class.__name__}, not {type(client).__name__}.")
-        check_text("project_slug", project_slug)
-        check_text("project_id", project_id)
         if not (on_change is None or callable(on_change)):
             raise TypeError(f"on_change must be a function, not {type(on_change).__name__}.")
         if self._client_class is Artanis and inspect.iscoroutinefunction(on_change):
@@ -89,7 +88,8 @@ class _Cache(Generic[C]):
             KeyError: If there is no such step, or if nothing has been loaded yet.
         """
         served = self._policy.served.require(step_id)
-        return "stale" if served.source == "api" and _clock.monotonic() >= served.fresh_until else served.source
+        source = served.source_of(step_id)
+        return "stale" if source == "api" and _clock.monotonic() >= served.fresh_until else source
 
     def age(self, step_id: str) -> float | None:
         """Return the seconds since the API returned the prompt that `get` returns, without loading anything.
@@ -99,7 +99,8 @@ class _Cache(Generic[C]):
         Raises:
             KeyError: If there is no such step, or if nothing has been loaded yet.
         """
-        return self._policy.served.require(step_id).age()
+        served = self._policy.served.require(step_id)
+        return None if served.source_of(step_id) == "fallback" else served.age()
 
     def __repr__(self) -> str:
         policy = getattr(self, "_policy", "no project")  # a traceback of the constructor may show it without
@@ -112,14 +113,15 @@ class PromptCache(_Cache[Artanis]):
     The first `get` loads all prompts in one request. After that, `get` returns at once: when the prompts are older than
     `ttl`, one request in the background loads them again, and the old ones are served until it succeeds. A failure is
     logged once and retried later, after at most one minute unless the server asks for more. If nothing can be loaded at
-    the start, the snapshot is used, then the fallback; without either, `get` raises the API's error. An error that
-    waiting does not cure, such as a wrong key (401), organization (403) or configuration, is never hidden: `get` raises
-    it at the start, and later it is logged as an error.
+    the start, the snapshot is used, then the fallback; for a step in neither, `get` raises the API's error. An error
+    that waiting does not cure, such as a wrong key (401), organization (403) or configuration, is never hidden: `get`
+    raises it at the start, and later it is logged as an error. A project that no longer exists (404) is logged as an
+    error, too, while its old prompts are served.
 
         with Artanis() as client, PromptCache(client, snapshot="prompts.json") as cache:
             print(cache.get("classify").content)
 
-    The client decides how long a request may take and how often it is retried: `client.with_options(timeout=5)`.
+    Timeout and retries of a request are the client's: `client.with_options(timeout=5)`.
     Closing the cache does not close the client. After a fork, each process refreshes on its own.
 
     Args:
@@ -131,8 +133,8 @@ class PromptCache(_Cache[Artanis]):
         snapshot: A file that keeps the prompts for a start while the API is down. It is replaced atomically when they
             change (with `stale_for`, on each refresh), and only its owner can read it. It is ignored if it is damaged,
             or if it belongs to another host, organization or project.
-        fallback: Texts by step, for a start without API and snapshot. Prompts made from them have an empty `id`, no
-            `output_schema`, and dates in 1970. For all other steps, `get` raises the API's error.
+        fallback: Texts by step, for a start without the API if the snapshot lacks the step. Prompts made from them have
+            an empty `id`, no `output_schema`, and dates in 1970. For all other steps, `get` raises the API's error.
         on_change: A function that is called after a refresh with the old and the new prompt of each step that changed.
             A new step has None as the old prompt, and a removed step has None as the new one. The function runs in the
             thread that loaded the prompts, and the next refresh waits for it: if it hangs, nothing is refreshed any

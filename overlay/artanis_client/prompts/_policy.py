@@ -11,7 +11,7 @@ import math
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -52,7 +52,9 @@ class Served:
     """From then on it is not served any more."""
     fresh_until: float = -math.inf
     error: Exception | None = None
-    """Why a fallback is served."""
+    """Why something other than the API's prompts is served."""
+    fallback: Set[str] = frozenset()
+    """The steps whose prompts are fallbacks."""
     texts: dict[str, str] = attrs.field(init=False, default=attrs.Factory(_to_texts, takes_self=True))
     """Each prompt as JSON, because callers share the objects and may change them."""
 
@@ -61,7 +63,7 @@ class Served:
 
         Raises:
             KeyError: If there is no such step.
-            ArtanisError: If a fallback does not have it. The project may, so this is the error that the API raised.
+            ArtanisError: If neither snapshot nor fallback has it. The project may, so this is the API's error.
         """
         if step_id not in self.prompts and self.error is not None:
             raise self.error.with_traceback(None)  # otherwise its traceback would grow with each call
@@ -76,8 +78,12 @@ class Served:
             raise KeyError(f"There is no prompt for the step {step_id!r}. Known steps: {known}.")
         return self
 
+    def source_of(self, step_id: str) -> Literal["api", "snapshot", "fallback"]:
+        """Return where the prompt of a step comes from."""
+        return "fallback" if step_id in self.fallback else self.source
+
     def age(self) -> float | None:
-        """Return the seconds since the API returned the prompts; None for a fallback."""
+        """Return the seconds since the API returned the prompts; None for fallbacks."""
         return None if self.source == "fallback" else _clock.monotonic() - self.loaded_at
 
     def __str__(self) -> str:
@@ -205,7 +211,9 @@ class Policy:
         # own hooks or key functions fail. These errors must not be hidden.
         refresh.is_decided = True
         is_outage = isinstance(error, OUTAGES) and not isinstance(error, NEVER_HIDDEN)
-        level = logging.WARNING if is_outage else logging.ERROR
+        status = error.status_code if isinstance(error, _errors.APIStatusError) else 0
+        is_permanent = status // 100 in (3, 4) and status not in (408, 429)  # such as 404: there is no such project
+        level = logging.ERROR if is_permanent or not is_outage else logging.WARNING
         if _clock.monotonic() >= self.served.expires_at:
             refresh.served = self._find_replacement(error) if is_outage else None
             if refresh.served is None:
@@ -222,6 +230,7 @@ class Policy:
             self._logged = level if is_new else self._logged
         if is_new:
             text = str(error) if isinstance(error, ArtanisError) else printable(f"{type(error).__name__}: {error}")
+            text = " ".join([text, *([] if is_outage else getattr(error, "__notes__", []))])  # why there is no new key
             if self.key.known:  # a key function may have put the key into its own error
                 text = self.key.known.redact(text)
             message = "Could not load the prompts of project %s; serving %s. %s"
@@ -234,14 +243,23 @@ class Policy:
         except SnapshotError as problem:
             found = None
             error.add_note(str(problem))
-        if found:
-            prompts, age = found
-            loaded_at = _clock.monotonic() - age
-            return Served(prompts, "snapshot", loaded_at, loaded_at + self.usable_for)
-        if not self.fallback:
+        if not (found or self.fallback):
             return None
         error = error.with_traceback(None)  # a traceback keeps the variables of its frames alive
-        return Served(self.fallback, "fallback", -math.inf, math.inf, error=error)
+        fallback = _by_step(self.fallback)
+        if not found:
+            return Served(self.fallback, "fallback", -math.inf, math.inf, error=error, fallback=fallback.keys())
+        prompts, age = found
+        loaded_at = _clock.monotonic() - age
+        others = fallback.keys() - _by_step(prompts).keys()
+        return Served(
+            [*self.fallback, *prompts],
+            "snapshot",
+            loaded_at,
+            loaded_at + self.usable_for,
+            error=error,
+            fallback=others,
+        )
 
     def _compute_delay(self, error: Exception) -> float:
         backoff: float = min(MAX_BACKOFF, min(self.ttl, 1.0) * 2 ** min(self._failures - 1, 10))

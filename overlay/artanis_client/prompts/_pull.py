@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import attrs
 from anyio import to_thread
@@ -25,12 +26,14 @@ from artanis_api.models import Prompt, PromptHistory
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._errors import APIResponseValidationError, ArtanisError, printable
+from ..bulk import check_listed
 
 StrPath = str | os.PathLike[str]
 
 _FORMAT = "artanis-prompts-1"
 _MANIFEST = "prompts.json"
 _TEMPORARY = ".artanis-pull-"  # how the name of every temporary file begins
+_OWN_TEMPORARY = re.compile(r"\.artanis-pull-[0-9a-f]{16}\.(?:json|tmp)")
 
 # What is not safe in a file name on every system: capital letters, because some systems ignore case; everything beyond
 # ASCII, because Unicode has several forms of one letter; a leading dot or dash; the first letter of a Windows device.
@@ -102,7 +105,7 @@ def pull_prompts(
     directory: StrPath,
     *,
     project_slug: str | None = None,
-    project_id: str | None = None,
+    project_id: str | UUID | None = None,
     force: bool = False,
 ) -> PullReport:
     """Write the active version of every prompt of a project into a directory, and remove what is gone upstream.
@@ -145,7 +148,7 @@ async def apull_prompts(
     directory: StrPath,
     *,
     project_slug: str | None = None,
-    project_id: str | None = None,
+    project_id: str | UUID | None = None,
     force: bool = False,
 ) -> PullReport:
     """Like `pull_prompts`, with `await`."""
@@ -154,7 +157,7 @@ async def apull_prompts(
 
 
 def prompts_status(
-    client: Artanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | None = None
+    client: Artanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | UUID | None = None
 ) -> PromptsStatus:
     """Tell how a directory that `pull_prompts` writes differs from upstream. In CI, check that the result is `clean`.
 
@@ -165,7 +168,7 @@ def prompts_status(
 
 
 async def aprompts_status(
-    client: AsyncArtanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | None = None
+    client: AsyncArtanis, directory: StrPath, *, project_slug: str | None = None, project_id: str | UUID | None = None
 ) -> PromptsStatus:
     """Like `prompts_status`, with `await`."""
     upstream = await _afetch(client, project_slug, project_id)
@@ -180,16 +183,18 @@ class Upstream:
     files: dict[str, bytes]
 
 
-def _fetch(client: Artanis, project_slug: str | None, project_id: str | None) -> Upstream:
+def _fetch(client: Artanis, project_slug: str | None, project_id: str | UUID | None) -> Upstream:
     project = project_of(client, project_slug, project_id)
     prompts = client.prompts.list(**project)
+    check_listed(client, prompts)
     histories = [client.prompts.get(prompt.id) for prompt in prompts]
     return _render(client, project, prompts, histories)
 
 
-async def _afetch(client: AsyncArtanis, project_slug: str | None, project_id: str | None) -> Upstream:
+async def _afetch(client: AsyncArtanis, project_slug: str | None, project_id: str | UUID | None) -> Upstream:
     project = project_of(client, project_slug, project_id)
     prompts = await client.prompts.list(**project)
+    check_listed(client, prompts)
     histories = [await client.prompts.get(prompt.id) for prompt in prompts]
     return _render(client, project, prompts, histories)
 
@@ -223,6 +228,7 @@ def _render(
             "version_created_at": active[0].created_at.isoformat(),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in own.items()},
         }
+    check_listed(client, prompts, histories)
     owner = {"format": _FORMAT, "base_url": credentials.base_url, "org_slug": credentials.org_slug, **project}
     return Upstream({**owner, "prompts": entries}, files)
 
@@ -240,7 +246,7 @@ def _percent_encode(match: re.Match[str]) -> str:
 
 
 def _to_json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # writes a lone surrogate as JSON escapes it
 
 
@@ -267,7 +273,7 @@ class FileState:
 def _read_directory(path: Path, upstream: Upstream) -> tuple[dict[str, Any] | None, list[FileState]]:
     """Return the entries of the manifest, or None without one, and the state of each file upstream or in a manifest."""
     entries = _read_manifest(path / _MANIFEST, upstream)
-    unfinished = [_read_manifest(found, upstream) for found in path.glob(f"{_TEMPORARY}*.json")]
+    unfinished = [_read_manifest(found, upstream) for found in _left_overs(path, ".json")]
     wanted, pulled, *others = map(_list_hashes, (upstream.manifest["prompts"], entries, *unfinished))
     states: list[FileState] = []
     for name in sorted({*wanted, *pulled, *itertools.chain(*others)}):
@@ -305,6 +311,12 @@ def _read_manifest(path: Path, upstream: Upstream) -> dict[str, Any] | None:
         there, here = (", ".join(printable(f"{key} {value}") for key, value in owner.items()) for owner in owners)
         raise ArtanisError(f"{path} belongs to {there}, not to {here}. Choose another directory.")
     return entries
+
+
+def _left_overs(path: Path, suffix: str = "") -> list[Path]:
+    """Return the temporary files of pulls that were killed, and nobody else's."""
+    found = path.glob(f"{_TEMPORARY}*{suffix}")
+    return [each for each in found if _OWN_TEMPORARY.fullmatch(each.name)]
 
 
 def _list_hashes(entries: dict[str, Any] | None) -> dict[str, str]:
@@ -354,7 +366,7 @@ def _pull(path: Path, upstream: Upstream, force: bool) -> PullReport:
         for name in removed:
             (path / name).unlink(missing_ok=True)
         unfinished.replace(path / _MANIFEST)
-    for left_over in path.glob(f"{_TEMPORARY}*"):
+    for left_over in _left_overs(path):
         left_over.unlink(missing_ok=True)
     return PullReport(written=tuple(written), removed=tuple(removed), kept=tuple(state.name for state in edited))
 

@@ -20,7 +20,7 @@ from artanis_api.models import Prompt, PromptList
 from .._errors import printable
 from .._files import replace_file
 from .._secret import raised_by_signal_handler
-from .._shape import find_mismatch
+from .._shape import FINITE, find_mismatch
 
 _FORMAT = "artanis-client prompt snapshot 1"
 _log = logging.getLogger("artanis_client")
@@ -51,7 +51,7 @@ class Snapshot:
         """
         problem = ""
         try:
-            content: Any = json.loads(self._path.read_bytes())
+            content: Any = json.loads(self._path.read_bytes(), **FINITE)
             if content.pop("sha256") != compute_checksum(content) or content["format"] != _FORMAT:
                 raise ValueError
             if content["owner"] != self._owner:

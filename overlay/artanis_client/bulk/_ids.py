@@ -1,0 +1,56 @@
+"""Ids that the API returned: whether they can be asked for, and whether a detail is the one that was asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from artanis_api.models import Prompt, PromptHistory
+
+from .._arguments import is_id
+from .._client import Artanis, AsyncArtanis, credentials_of
+from .._credentials import Credentials
+from .._errors import APIResponseValidationError, printable
+
+LONGEST_ID = 2000  # characters; servers refuse URLs of 8 KiB, and httpx those of 64 KiB
+
+
+def wrong_id(
+    credentials: Credentials, kind: str, listed: str, found: str | None = None
+) -> APIResponseValidationError | None:
+    """Return the error for an id from a list that no path can contain, or for a detail with another id.
+
+    Args:
+        credentials: Those of the client.
+        kind: `traces` or `prompts`.
+        listed: The id in the list.
+        found: The id in the detail, if it has been read.
+    """
+    url = f"{credentials.base_url}/api/{kind}"
+    if not is_id(listed) or len(listed) > LONGEST_ID:
+        path, problem = f"{kind}[*].id", f"cannot be used as an id: {listed[:100]!r}"
+    elif found is not None and found.lower() != listed.lower():
+        url, path, problem = f"{url}/{quote(listed, safe='')}", "id", f"should be {listed!r}, not {found[:100]!r}"
+    else:
+        return None
+    key = credentials.key.known
+    problem = printable(key.redact(problem) if key else problem)
+    return APIResponseValidationError(
+        f"200, but the body does not match the contract: {path} {problem}. "
+        "The response may be corrupt, or the API has changed.",
+        path=path,
+        problem=problem,
+        method="GET",
+        url=url,
+    )
+
+
+def check_listed(
+    client: Artanis | AsyncArtanis, prompts: Sequence[Prompt], histories: Sequence[PromptHistory] = ()
+) -> None:
+    """Raise APIResponseValidationError if a listed prompt has an impossible id, or its history has another one."""
+    credentials = credentials_of(client)
+    for prompt, history in itertools.zip_longest(prompts, histories):
+        if error := wrong_id(credentials, "prompts", prompt.id, history.id if history else None):
+            raise error
