@@ -26,7 +26,7 @@ import attrs
 from artanis_api.models import PromptHistory, Trace, TraceDetail
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
-from .._files import replace_file
+from .._files import replace_file, replacing
 from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
@@ -78,7 +78,8 @@ def export(
     """Write the evaluation examples of a project's traces to a file, newest trace first.
 
     The file appears, or replaces an older one, when it is complete. Until then the traces read so far are in
-    `<path>.partial`, which stays there if the export fails or is killed. `<path>.manifest.json` describes the file.
+    `<path>.partial`, which stays there if the export fails or is killed. `<path>.manifest.json` describes the file. A
+    file that is mounted on its own, as in a container, cannot be replaced: it is written in place, with a warning.
 
     Args:
         client: The client to read with.
@@ -211,10 +212,13 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
         raise ValueError(f'recheck must be "all" or "unreviewed", not {recheck!r}.')
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
-    if path.exists() and not path.is_file():
-        raise IsADirectoryError(errno.EISDIR, "The path to export to is not a file", str(path))
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, "The existing file is write-protected", str(path))
+    for written in (path, request.manifest_path):
+        with suppress(FileNotFoundError):
+            written.lstat()  # raises OSError if the name is too long
+        if written.exists() and not written.is_file():
+            raise IsADirectoryError(errno.EISDIR, "The path to export to is not a file", str(written))
+        if written.exists() and not os.access(written, os.W_OK):
+            raise PermissionError(errno.EACCES, "The existing file is write-protected", str(written))
     is_resumed = journal.open(request.header, resume)
     if recheck == "unreviewed" and not is_resumed:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -260,20 +264,11 @@ def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str
 
 def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -> ExportReport:
     """Write the file and its manifest, and remove the journal."""
-    new = request.path.with_name(request.path.name + ".new")
-    try:
-        with new.open("wb") as file:
-            report, manifest = _write(request, journal, listed, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if request.path.exists():
-            shutil.copymode(request.path, new)
-        new.replace(request.path)
-    finally:
-        new.unlink(missing_ok=True)
+    with replacing(request.path) as file:
+        report, manifest = _write(request, journal, listed, file)
     # If the process is killed here, the old manifest does not match the new file and is not used, and the journal can
     # still be resumed.
-    replace_file(request.manifest_path, manifest)
+    replace_file(request.manifest_path, manifest.encode())
     shutil.copymode(request.path, request.manifest_path)
     journal.remove()
     return report
