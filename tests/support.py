@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import json
 import os
@@ -272,3 +273,15 @@ class Both:
                 return await result if inspect.isawaitable(result) else result
 
         return anyio.run(main, backend=self.kind)
+
+
+def mount(monkeypatch: Any, *names: str, error: int = errno.EBUSY) -> None:
+    """Make files of these names behave as if each was mounted on its own: they cannot be renamed over."""
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if Path(target).name in names:
+            raise OSError(error, os.strerror(error), str(path), None, str(target))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)

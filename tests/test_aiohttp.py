@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from artanis_client import (
     APITimeoutError,
     ArtanisError,
     AsyncArtanis,
+    CredentialsError,
     InternalServerError,
     NotFoundError,
 )
@@ -111,7 +113,7 @@ def test_nothing_listens(server: Server) -> None:
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
 
-def test_transient_faults(sleeps: list[float]) -> None:
+def test_transient_faults(quick_retries: None) -> None:
     """They are retried."""
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = run(lambda client: read_all(client, concurrency=32), sandbox, max_retries=6, max_connections=32)
@@ -278,3 +280,31 @@ def test_requests_with_a_body(server: Server) -> None:
         run(post, server)
     sent: Request = server.requests[0]
     assert (sent.body, sent.headers["content-type"]) == (b'{"a":1}', "application/json")
+
+
+def test_a_password_of_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent to the proxy, and no error shows it."""
+    monkeypatch.setenv("HTTPS_PROXY", server.url.replace("//", "//me:hunter%2F2@"))
+    server.answer(407, headers={"proxy-authenticate": "Basic"})
+    with pytest.raises(APIConnectionError) as caught:
+        run(lambda client: client.prompts.list(), server, base_url="https://artanis.invalid", max_retries=0)
+    assert server.requests[0].headers["proxy-authorization"] == "Basic " + b64encode(b"me:hunter/2").decode()
+    assert "hunter" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    monkeypatch.setenv("HTTP_PROXY", server.url.replace("//", "//me:hunter%2F2@"))
+    server.answers = [Answer(body={"prompts": []})]
+    elsewhere: Any = {"base_url": "http://artanis.invalid", "allow_http": True}
+    assert run(lambda client: client.prompts.list(), server, **elsewhere) == []
+    assert server.requests[-1].headers["proxy-authorization"] == server.requests[0].headers["proxy-authorization"]
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter/2@proxy.example.com")
+    with pytest.raises(CredentialsError, match=r"The proxy from the environment \(HTTPS_PROXY\)") as refused:
+        run(lambda client: client.prompts.list(), server, base_url="https://artanis.invalid", max_retries=0)
+    assert "hunter" not in str(refused.value)
+
+
+def test_no_proxy_with_networks(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY means the same as without this transport."""
+    server.answer(body={"prompts": []})
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("NO_PROXY", "[::1],::1/128,fe80::/10")
+    elsewhere: Any = {"base_url": "http://artanis.invalid", "allow_http": True, "max_retries": 0}
+    assert run(lambda client: client.prompts.list(), server, **elsewhere) == []

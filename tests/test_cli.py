@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -31,10 +32,11 @@ from rich.cells import cell_len
 
 from artanis_client import Artanis, _clock, export
 from artanis_client._client import Traces
+from artanis_client._files import warn_once
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Request, Server, ids, serve, span, trace, wait_until
+from support import KEY, LIMIT, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
 
 COMMAND = (sys.executable, "-m", "artanis_client.cli")
 TAKE_THE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
@@ -270,18 +272,19 @@ for command in sys.argv[1:]:
         {name for name in line.split() if name.startswith("artanis_client.cli._") or name == "tomlkit"}
         for line in shown.splitlines()
     )
-    shared = {f"artanis_client.cli.{name}" for name in ("_app", "_exit_codes", "_messages", "_options", "_output")}
+    shared = {f"artanis_client.cli.{name}" for name in ("_app", "_exit_codes", "_messages", "_options")}
+    shared |= {"artanis_client.cli._output", "artanis_client.cli._streams"}
     assert of_all == shared
     assert of_one - of_all == {"artanis_client.cli._traces"}
 
 
 def test_no_other_folder_imports_the_command_line() -> None:
-    """The library works without it; only the exit codes are shared."""
+    """The library works without it; only the exit codes and the care of the streams are shared."""
     package = Path(sys.modules["artanis_client"].__file__ or "").parent
     for path in package.rglob("*.py"):
         if path.parent.name != "cli":
             imported = re.findall(r"(?:from|import) \.*(cli\b[a-z_.]*)", path.read_text(encoding="utf-8"))
-            assert {*imported} <= {"cli._exit_codes"}, path
+            assert {*imported} <= {"cli._exit_codes", "cli._streams"}, path
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "tomlkit"])
@@ -1037,6 +1040,8 @@ def test_a_file_that_others_may_read(cli: Cli, sandbox: Sandbox, tmp_path: Path)
     result = cli("prompts", "list", "--project", sandbox.project_slug)
     assert result.code == 0
     assert re.fullmatch(r"artanis: warning: .*: chmod 600 .*\n", result.err)
+    assert not cli("prompts", "list", "--project", sandbox.project_slug).err  # it comes once per process
+    warn_once.cache_clear()
     found = cli("doctor", "--json").json["checks"]
     assert any(check["status"] == "warning" and "chmod 600" in check["detail"] for check in found)
 
@@ -1249,3 +1254,169 @@ def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, optio
     assert result.code == 2
     assert "does not exist." in result.err
     assert at_sandbox.request_count == before
+
+
+# Streams and terminals
+
+CLOSED = "import os, sys; [os.close(int(each)) for each in sys.argv[1]]; os.execv(sys.executable, sys.argv[2:])"
+
+
+def with_closed(descriptors: str, *arguments: object, module: str = "artanis_client.cli") -> Result:
+    """Run a command line without some of the three standard streams."""
+    command = [sys.executable, "-c", CLOSED, descriptors, sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=LIMIT, env=unmeasured(), check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
+@pytest.mark.parametrize(
+    ("descriptors", "command", "code", "error"),
+    [
+        ("1", "traces export {path}/a.jsonl", 0, ""),
+        ("2", "traces export {path}/a.jsonl", 0, ""),
+        ("012", "traces export {path}/a.jsonl", 0, ""),
+        ("1", "report --html {path}/a.html", 0, "Wrote .*"),
+        ("1", "prompts pull {path}/prompts", 0, ""),
+        ("1", "traces export {path}/a.jsonl --json", 2, "artanis: Standard output is closed"),
+        ("1", "traces list", 2, "artanis: Standard output is closed"),
+        ("1", "traces list --json", 2, "artanis: Standard output is closed"),
+        ("1", "prompts show classify", 2, "artanis: Standard output is closed"),
+        ("1", "--help", 2, "artanis: Standard output is closed"),
+        ("12", "traces list", 2, ""),
+        ("2", "traces show nope", 4, ""),
+        ("12", "traces show nope", 4, ""),
+        ("2", "traces list --no-such-option", 2, ""),
+        ("0", "auth login --org sandbox-org", 2, "artanis: No API key. .*"),
+        ("012", "auth login --org sandbox-org", 2, ""),
+    ],
+)
+def test_closed_streams(
+    at_sandbox: Sandbox, tmp_path: Path, descriptors: str, command: str, code: int, error: str
+) -> None:
+    """What needs no stream works without it; anything else is one line, where there is a stderr, and a status."""
+    result = with_closed(descriptors, *command.format(path=tmp_path).split())
+    assert result.code == code
+    assert re.fullmatch(error, result.err.strip())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
+@pytest.mark.parametrize(("descriptors", "code"), [("0", 0), ("1", 2), ("2", 0), ("12", 2)])
+def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int) -> None:
+    """A report that cannot be printed does not look like drift."""
+    assert with_closed(descriptors, module="artanis_client.contract").code == code
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is none")  # noqa: PTH110
+@pytest.mark.parametrize(("command", "code"), [("traces show nope", 4), ("auth login", 2), ("report --html=a.html", 0)])
+def test_stderr_that_cannot_be_written_to(at_sandbox: Sandbox, tmp_path: Path, command: str, code: int) -> None:
+    """The status does not depend on whether the message could be printed."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": full}
+        done = subprocess.run([*COMMAND, *command.split()], **streams, timeout=LIMIT, cwd=tmp_path, check=False)
+    assert done.returncode == code
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize("value", ["0", "00", "-5", "many", "²", ""])
+@pytest.mark.parametrize("command", ["traces list", "prompts list"])
+def test_columns_that_say_nothing(on_terminal: OnTerminal, at_sandbox: Sandbox, command: str, value: str) -> None:
+    """A size of 0, or of anything but a number, counts as unknown: the terminal is asked."""
+    for columns in (80, 100):
+        shown = on_terminal(*command.split(), columns=columns)
+        assert on_terminal(*command.split(), columns=columns, COLUMNS=value, LINES=value) == shown
+        assert len(shown[1].splitlines()) > 3
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_login_with_a_byte_order_mark(at_sandbox: Sandbox, tmp_path: Path, encoding: str, mark: bytes) -> None:
+    """PowerShell writes one before what it pipes; it is no part of the key."""
+    done = subprocess.run(
+        [*COMMAND, "auth", "login", "--org", at_sandbox.org_slug, "--base-url", at_sandbox.base_url],
+        input=mark + at_sandbox.api_key.encode() + b"\r\n",
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(config(tmp_path).read_text())["default"]["api_key"] == at_sandbox.api_key
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_prompts_in_a_pipe_of_another_encoding(at_server: Server, encoding: str) -> None:
+    """The text of a prompt is written in UTF-8, byte for byte, and so are differences."""
+    text = "“typographic” → always\N{RIGHT-TO-LEFT OVERRIDE}\r\n"
+    old = {"id": "v0", "content": "old", "isActive": False, "createdAt": PROMPT["createdAt"]}
+    new = {"id": "v1", "content": text, "isActive": True, "createdAt": PROMPT["createdAt"]}
+    lists, history = Answer(body={"prompts": [PROMPT]}), Answer(body={**PROMPT, "versions": [old, new]})
+    at_server.answers = [lambda request: lists if request.path.startswith("/api/prompts?") else history]
+    for command, code in (("show", 0), ("diff", 1)):
+        done = subprocess.run(
+            [*COMMAND, "prompts", command, "classify"],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert text.encode() in done.stdout
+
+
+# What a page is written to
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes, links and pipes are those of Unix")
+def test_a_page_keeps_what_it_replaces(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """A link stays, a file keeps its mode, files of others stay, and no temporary file is left."""
+    page, link = tmp_path / "www" / "index.html", tmp_path / "link.html"
+    page.parent.mkdir()
+    page.write_text("old")
+    page.chmod(0o600)
+    page.with_name("index.html.new").write_text("mine")
+    link.symlink_to(page)
+    assert cli("report", "--html", link).code == 0
+    assert link.is_symlink()
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert {path.name for path in page.parent.iterdir()} == {"index.html", "index.html.new"}
+    assert page.with_name("index.html.new").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are those of Unix")
+def test_a_page_into_a_pipe(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """A pipe or a device is refused before the first request, and stays what it is."""
+    pipe, link = tmp_path / "pipe.html", tmp_path / "link.html"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for path in (pipe, link, "/dev/null"):
+        result = cli("report", "--html", path)
+        assert (result.code, result.err) == (2, f"artanis: Not a regular file: {path}\n")
+    assert pipe.is_fifo()
+    assert link.is_char_device()
+    assert at_server.requests == []
+
+
+@pytest.mark.parametrize("name", ["no-such-folder/a.html", "a" * 256, "/proc/a.html"])
+def test_a_page_that_cannot_be_written(cli: Cli, at_server: Server, tmp_path: Path, name: str) -> None:
+    """A target that cannot be written to is found before the first request."""
+    serve(at_server, 1)
+    assert cli("report", "--html", tmp_path / name).code == 2
+    assert at_server.requests == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes and devices are those of Unix")
+def test_login_without_a_home(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Login says what to set, and writes nothing, not even into a directory that is named ~."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    result = cli("auth", "login", "--org", "o", stdin="key")
+    assert result.code == 3
+    assert "Set HOME, or ARTANIS_CONFIG_FILE to the path of a file." in result.err
+    for path in ("~nobody-of-that-name/config.toml", "~/config.toml", "/dev/null"):
+        monkeypatch.setenv("ARTANIS_CONFIG_FILE", path)
+        assert "Set HOME, or ARTANIS_CONFIG_FILE" in cli("auth", "login", "--org", "o", stdin="key").err
+    assert list(tmp_path.iterdir()) == []
+    assert Path("/dev/null").is_char_device()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -306,22 +307,23 @@ def test_ids_are_text(both: Both, server: Server, bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("variable", "value", "message"),
     [
-        ("HTTPS_PROXY", "ftp://proxy.example.com"),
-        ("SSL_CERT_FILE", "/no/such/file"),
-        ("SSLKEYLOGFILE", "/no/such/folder/file"),
-        ("NO_PROXY", "[::1"),
+        ("HTTPS_PROXY", "ftp://proxy.example.com", r"The proxy from the environment \(HTTPS_PROXY\) cannot be used"),
+        ("HTTPS_PROXY", "socks5://proxy.example.com", "cannot be set up: .*socksio"),
+        ("SSL_CERT_FILE", "/no/such/file", "TLS cannot be set up: .*SSL_CERT_FILE=/no/such/file"),
+        ("SSLKEYLOGFILE", "/no/such/folder/file", "TLS cannot be set up: .*SSLKEYLOGFILE=/no/such/folder/file"),
     ],
 )
 @pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
 def test_a_broken_environment(
-    server: Server, monkeypatch: pytest.MonkeyPatch, cls: Any, variable: str, value: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, cls: Any, variable: str, value: str, message: str
 ) -> None:
-    """What keeps httpx from being set up is a CredentialsError that names the variables to look at."""
+    """What keeps httpx from being set up is a CredentialsError that names the variable or the missing package."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
     monkeypatch.setenv(variable, value)
-    with pytest.raises(CredentialsError, match=f"these environment variables: .*{variable}"):
+    with pytest.raises(CredentialsError, match=message):
         cls(**{**server.credentials, "base_url": "https://artanis.invalid"})
 
 

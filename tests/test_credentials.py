@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import sys
@@ -16,6 +17,7 @@ from artanis_client import Artanis, AsyncArtanis, AuthenticationError, Credentia
 from support import LIMIT, Answer, Both, Request, Server, everything_shown
 
 Write = Callable[..., Path]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="homes, pipes and shells are another matter there")
 SECONDS_FOR_A_COMMAND = _credentials.COMMAND_TIMEOUT
 
 
@@ -564,3 +566,93 @@ def test_everything_malformed_is_reported_at_once() -> None:
     }
     assert "empty, . or .. segment" in caught.value.problems[2].reason
     assert "my org" not in str(caught.value)
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A user without a home, in a directory that contains a configuration file below `~`."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("~/.config", ".config", "relative", "~nobody-of-that-name"):
+        path = tmp_path / folder / "artanis" / "config.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text('[default]\norg_slug = "trap"\napi_key_command = ["touch", "pwned"]', encoding="utf-8")
+    return tmp_path
+
+
+@posix
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"XDG_CONFIG_HOME": "relative"},
+        {"XDG_CONFIG_HOME": "~/.config"},
+        {"XDG_CONFIG_HOME": "./relative"},
+        {"HOME": "."},
+        {"HOME": "~"},
+    ],
+    ids=str,
+)
+def test_no_default_file_in_the_working_directory(
+    homeless: Path, server: Server, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    """Without an absolute default location, there is no file; selecting a profile says what to set."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CredentialsError, match="org_slug is missing"):
+        Artanis(api_key="k")
+    with pytest.raises(CredentialsError, match=r"unknown home directory\. Set HOME, or ARTANIS_CONFIG_FILE"):
+        Artanis(profile="default")
+    assert list_prompts(server, **server.credentials)[0] == server.credentials["api_key"]
+    assert not (homeless / "pwned").exists()
+
+
+@posix
+@pytest.mark.parametrize("path", ["~/.config/artanis/config.toml", "~nobody-of-that-name/artanis/config.toml"])
+def test_a_path_in_no_home(homeless: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A path of ARTANIS_CONFIG_FILE whose `~` cannot be expanded is refused."""
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", path)
+    with pytest.raises(CredentialsError, match=f"{path} is in an unknown home directory. Set HOME"):
+        Artanis(api_key="k", org_slug="o")
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", f"./{path}")
+    Artanis(api_key="k")
+    assert not (homeless / "pwned").exists()
+
+
+def test_a_relative_default_is_ignored(
+    config: Write, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative XDG_CONFIG_HOME counts as not set: the file in the home directory is used."""
+    path = config('[default]\napi_key = "the-key"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "config")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(CredentialsError, match="api_key is missing"):
+        list_prompts(server, **{**server.credentials, "api_key": None})
+    (tmp_path / "home" / ".config").mkdir(parents=True)
+    path.parent.rename(tmp_path / "home" / ".config" / "artanis")
+    assert list_prompts(server, **{**server.credentials, "api_key": None})[0] == "the-key"
+
+
+@posix
+@pytest.mark.parametrize("output", ["echo the-key", "printf the-key", "echo the-key; seq 100000", "echo the-key >&1"])
+def test_a_command_that_leaves_a_daemon(server: Server, config: Write, tmp_path: Path, output: str) -> None:
+    """The key is taken when the command ends, even if a process that it started keeps its output open."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    config(f'[default]\napi_key_command = ["sh", "-c", "{output}; (read line <{fifo}; echo late) &"]')
+    try:
+        assert list_prompts(server, **{**server.credentials, "api_key": None})[0] == "the-key"
+    finally:
+        fifo.open("w").close()  # ends the daemon, which is still there
+
+
+def test_a_warning_about_a_file_comes_once(config: Write) -> None:
+    """A file whose mode cannot be changed is reported once, not by each client."""
+    config('[default]\napi_key = "k"\norg_slug = "o"', mode=0o644)
+    with pytest.warns(UserWarning, match="chmod 600"):
+        Artanis()
+    for cls in (Artanis, AsyncArtanis):
+        cls()  # pytest would make another warning an error

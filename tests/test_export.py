@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
@@ -36,7 +37,7 @@ from artanis_client import (
     models,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, serve, span, trace, unmeasured, until
+from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, mount, serve, span, trace, unmeasured, until
 
 FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 
@@ -749,3 +750,77 @@ def test_the_clients_match(server: Server, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="AsyncArtanis cannot run sync functions"):
         export(AsyncArtanis(**server.credentials), tmp_path / "a.jsonl")  # type: ignore[arg-type]
     assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("error", [errno.EBUSY, errno.EXDEV])
+def test_a_file_that_is_mounted_on_its_own(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file that cannot be renamed over is written in place, with a warning, and keeps its mode."""
+    serve(server, 3)
+    run(kind, server, tmp_path / "b.jsonl")
+    path = tmp_path / "a.jsonl"
+    path.write_text("old\n" * 10_000)
+    path.chmod(0o640)
+    inode = path.stat().st_ino
+    mount(monkeypatch, "a.jsonl", "a.jsonl.manifest.json", error=error)
+    path.with_name("a.jsonl.manifest.json").write_text("{}")
+    with pytest.warns(UserWarning, match=r"a\.jsonl(\.manifest\.json)? cannot be replaced .* written in place"):
+        run(kind, server, path)
+    assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (inode, 0o640)
+    assert json.loads(path.with_name("a.jsonl.manifest.json").read_text())["examples"] == 3
+    assert len(names(tmp_path)) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is a call of Unix")
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
+def test_a_file_system_without_locks(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """The export goes on without a lock, and says so."""
+
+    def flock(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    serve(server, 3)
+    with pytest.warns(UserWarning, match=rf"a\.jsonl\.partial cannot be locked \({os.strerror(error)}\)"):
+        assert run(kind, server, tmp_path / "a.jsonl").examples == 3
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.manifest.json"}
+
+
+@pytest.mark.parametrize("length", [255 - 7, 255 - 10, 255 - 13, 256])
+def test_a_name_without_room_for_a_suffix(server: Server, kind: str, tmp_path: Path, length: int) -> None:
+    """A name that is too long for one of the files beside it is found before the first request."""
+    serve(server, 1)
+    with pytest.raises(OSError, match="File name too long"):
+        run(kind, server, tmp_path / ("a" * (length - 6) + ".jsonl"))
+    assert server.requests == []
+    assert names(tmp_path) == set()
+    run(kind, server, tmp_path / ("a" * (255 - 14 - 6) + ".jsonl"))
+
+
+def test_a_manifest_that_cannot_be_written(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory in its place, or a write-protected manifest, is found before the first request."""
+    manifest = tmp_path / "a.jsonl.manifest.json"
+    manifest.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"manifest\.json"):
+        run(kind, server, tmp_path / "a.jsonl")
+    manifest.rmdir()
+    manifest.write_text("{}")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != manifest and access(path, mode))  # for root, too
+    with pytest.raises(PermissionError, match=r"write-protected.*manifest\.json"):
+        run(kind, server, tmp_path / "a.jsonl")
+    assert server.requests == []
+
+
+def test_side_files_of_others(server: Server, kind: str, tmp_path: Path) -> None:
+    """A file that happens to be named like a temporary file of earlier versions stays."""
+    serve(server, 1)
+    (tmp_path / "a.jsonl.new").write_text("mine")
+    run(kind, server, tmp_path / "a.jsonl")
+    assert (tmp_path / "a.jsonl.new").read_text() == "mine"

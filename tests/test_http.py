@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,11 +35,13 @@ from artanis_client import (
     AsyncArtanis,
     AsyncPromptCache,
     AuthenticationError,
+    CredentialsError,
     NotFoundError,
     PromptCache,
     aexport,
     export,
 )
+from artanis_client._httpx import environment_proxy
 from support import (
     KEY,
     LIMIT,
@@ -1249,3 +1252,129 @@ def test_fork_in_an_event_loop(server: Server, ending: str, scheme: str) -> None
             os._exit(0)
     assert len(server.requests) == 4
     assert len({request.connection for request in server.requests}) == 3
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "127.8.9.1", "2130706433", "LOCALHOST", "localhost.", "api.localhost", "0"),
+        *("[::1]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1]", "[::]"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+def test_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatch, host: str, variable: str) -> None:
+    """However a loopback host is written, no proxy of the environment is used."""
+    monkeypatch.setenv(variable, "http://proxy.example.com:3128")
+    assert environment_proxy(httpx.URL(f"http://{host}:8400")) is None
+    assert environment_proxy(httpx.URL("http://127.0.0.1.example.com")) is not None
+
+
+def test_the_key_of_this_machine_stays_here(both: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to a loopback host is sent there, not to the proxy."""
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nothing listens
+    server.answer(body={"prompts": []})
+    assert prompts(both, max_retries=0) == []
+    assert server.requests[0].path.startswith("/api/prompts")
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "is_excluded"),
+    [
+        ("artanis.invalid", True),
+        (".invalid", True),
+        ("*.invalid", True),
+        ("ARTANIS.invalid", True),
+        ("artanis.invalid:8443", True),
+        ("https://artanis.invalid", True),
+        ("localhost, *", True),
+        ("localhost artanis.invalid", True),
+        ("[::1],::1/128,fe80::/10,artanis.invalid", True),
+        ("artanis.invalid:8080", False),
+        ("tanis.invalid", False),
+        ("localhost,127.0.0.1,[::1]", False),
+        ("::1/128", False),
+        ("fe80::/10", False),
+        ("[::1]:8080", False),
+        ("[::1", False),
+        ("10.0.0.0/8,10.0.0.0/99,10.0.0.300", False),
+        ("http://[", False),
+        (",,:,/", False),
+    ],
+)
+def test_forms_of_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_excluded: bool) -> None:
+    """Every entry that excludes the host counts, and none keeps the client from starting."""
+    url = "https://artanis.invalid:8443"
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (environment_proxy(httpx.URL(url)) is None) is is_excluded
+    for cls in (Artanis, AsyncArtanis):
+        cls(api_key="k", org_slug="o", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "is_excluded"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("fd00::/8", "[fd00::1]", True),
+        ("[fd00::1]", "[fd00:0::1]", True),
+        ("fe80::/10", "[fd00::1]", False),
+    ],
+)
+def test_addresses_in_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, is_excluded: bool) -> None:
+    """Addresses and networks are compared as such."""
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (environment_proxy(httpx.URL(f"https://{host}")) is None) is is_excluded
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:hunter2/x@proxy.example.com:3128",
+        "http://me:123/hunter2@proxy.example.com:3128",
+        "http://me:123?hunter2@proxy.example.com:3128",
+        "http://me:hun#ter2@proxy.example.com:3128",
+        "me:hunter2/@proxy.example.com",
+        "ftp://me:hunter2@proxy.example.com",
+        "socks://me:hunter2@proxy.example.com",
+        "http://me:hunter2@",
+        "http://me:hunter2@proxy.example.com:port",
+    ],
+)
+@pytest.mark.parametrize("place", ["argument", "environment"])
+@pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, cls: Any, place: str, proxy: str) -> None:
+    """The error names where the URL came from, and shows nothing of it."""
+    arguments: dict[str, Any] = {"httpx_args": {"proxy": proxy}}
+    if place == "environment":
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        arguments = {}
+    source = {"argument": "argument proxy in httpx_args", "environment": r"environment \(HTTPS_PROXY\)"}[place]
+    with pytest.raises(CredentialsError, match=f"The proxy from the {source} cannot be used") as caught:
+        cls(api_key="k", org_slug="o", **arguments)
+    assert not re.search("hunter2|me:", str(caught.value))
+    assert caught.value.__context__ is None
+
+
+def test_other_proxies_do_not_matter(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the proxy that the client would use is looked at, and none beside a transport of the user."""
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1080")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
+    Artanis(api_key="k", org_slug="o")
+    monkeypatch.setenv("HTTPS_PROXY", "broken://")
+    Artanis(**server.credentials)
+    Artanis(api_key="k", org_slug="o", httpx_args={"trust_env": False})
+    Artanis(api_key="k", org_slug="o", httpx_args={"transport": httpx.MockTransport(lambda _: httpx.Response(200))})
+
+
+def test_a_proxy_that_refuses_the_password(both: Both, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name and password are sent to the proxy, decoded, and no error shows them."""
+    monkeypatch.setenv("HTTPS_PROXY", server.url.replace("//", "//me:hunter%2F2@"))
+    server.answer(407, headers={"proxy-authenticate": "Basic"})
+    with pytest.raises(ArtanisError) as caught:
+        prompts(both, base_url="https://artanis.invalid", max_retries=0)
+    assert server.requests[0].headers["proxy-authorization"] == "Basic " + b64encode(b"me:hunter/2").decode()
+    assert "hunter" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"

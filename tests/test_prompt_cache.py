@@ -43,7 +43,7 @@ from artanis_client import (
 from artanis_client.prompts import _cache
 from artanis_client.prompts._snapshot import compute_checksum
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, unmeasured, until, wait_until
+from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, mount, unmeasured, until, wait_until
 
 DOWN = Answer(503, {"error": "down"})
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -1313,3 +1313,52 @@ def test_refused_at_the_start(make: Make) -> None:
     credentials = {"api_key": "k", "org_slug": "o", "project_slug": "p", "base_url": "http://127.0.0.1:9"}
     with make(credentials) as cache, pytest.raises(APIConnectionError):
         cache.get()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and devices are those of Unix")
+def test_what_a_snapshot_replaces(make: Make, server: Server, clock: Clock, tmp_path: Path) -> None:
+    """A file keeps its mode, a link leads to the file, and a device stays one."""
+    path, link = tmp_path / "snapshot", tmp_path / "link"
+    path.touch()
+    path.chmod(0o640)
+    link.symlink_to(path)
+    server.answers = [answer(classify="a")]
+    for target in (link, "/dev/null"):
+        with make(snapshot=target) as cache:
+            cache.get()
+            cache.settle()
+    assert link.is_symlink()
+    assert "classify" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_snapshot_that_is_mounted_on_its_own(
+    make: Make, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is written in place."""
+    path = tmp_path / "snapshot"
+    path.write_text("old" * 10_000)
+    mount(monkeypatch, "snapshot")
+    server.answers = [answer(classify="a")]
+    cache = make(snapshot=path)
+    with pytest.warns(UserWarning, match="snapshot cannot be replaced"), cache:
+        cache.get()
+    assert json.loads(path.read_text())["prompts"][0]["content"] == "a"
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
+
+
+def test_a_snapshot_in_a_read_only_directory(
+    make: Make, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is written in place if it exists and may be written, as a mounted file of a container may."""
+    path, access = tmp_path / "snapshot", os.access
+    path.write_text("old" * 10_000)
+    inode = path.stat().st_ino
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and access(path, mode))  # for root, too
+    server.answers = [answer(classify="a")]
+    with make(snapshot=path) as cache:
+        cache.get()
+        cache.settle()
+    assert json.loads(path.read_text())["prompts"][0]["content"] == "a"
+    assert path.stat().st_ino == inode

@@ -41,7 +41,7 @@ from artanis_client import (
 )
 from artanis_client.prompts import _pull
 from artanis_client.sandbox import Sandbox
-from support import PROMPT, Answer, Both, Request, Server, unmeasured
+from support import PROMPT, Answer, Both, Request, Server, mount, unmeasured
 
 text = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork, signals and limits")
@@ -622,10 +622,12 @@ def test_every_odd_step_has_its_files(server: Server, client: Artanis, tmp_path:
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
-from artanis_client import Artanis, pull_prompts; from artanis_client.prompts import _pull
+from artanis_client import Artanis, _files, pull_prompts; from artanis_client.prompts import _pull
 
 def in_pull(frame, event, argument):
-    if frame.f_code.co_filename == _pull.__file__ and frame.f_code.co_name in ("_pull", "_write"):
+    if (frame.f_code.co_filename, frame.f_code.co_name) == (_pull.__file__, "_pull"):
+        return at_line
+    if frame.f_code.co_filename == _files.__file__:
         return at_line
 
 def at_line(frame, event, argument):
@@ -880,3 +882,46 @@ def test_a_diff_tells_all(old: str, new: str) -> None:
     diff = diff_versions(history(old, new))
     assert (diff == "") == (old == new)
     assert patched(old, diff) == new
+
+
+@posix
+def test_modes(server: Server, client: Artanis, pulled: Path) -> None:
+    """A file that is rewritten keeps its mode; a new one gets that of the umask."""
+    for path in pulled.iterdir():
+        path.chmod(0o664)
+    serve(server, {**TWO, "classify": "New.", "more": "More."})
+    umask = os.umask(0o027)
+    try:
+        pull_prompts(client, pulled)
+    finally:
+        os.umask(umask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in pulled.iterdir()}
+    assert modes.pop("more.md") == 0o640
+    assert set(modes.values()) == {0o664}
+
+
+def test_files_that_are_mounted_on_their_own(
+    server: Server, client: Artanis, pulled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written in place, with a warning."""
+    serve(server, {**TWO, "classify": "New."})
+    mount(monkeypatch, "classify.md", "prompts.json")
+    with pytest.warns(UserWarning, match=r"(classify\.md|prompts\.json) cannot be replaced"):
+        pull_prompts(client, pulled)
+    assert (pulled / "classify.md").read_text() == "New."
+    assert prompts_status(client, pulled).clean
+    assert not [name for name in seen(pulled) if name.startswith(".")]
+
+
+@posix
+def test_force_does_not_follow_a_link(server: Server, client: Artanis, pulled: Path, tmp_path: Path) -> None:
+    """What a link or a pipe in a file's place leads to stays; a regular file replaces it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    for name, make in (("classify.md", lambda path: path.symlink_to(elsewhere)), ("tone.md", os.mkfifo)):
+        (pulled / name).unlink()
+        make(pulled / name)
+    pull_prompts(client, pulled, force=True)
+    assert elsewhere.read_text() == "mine"
+    assert prompts_status(client, pulled).clean
+    assert all(path.is_file() and not path.is_symlink() for path in pulled.iterdir())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +19,9 @@ import h2.events
 import httpx
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
-from artanis_client import APIConnectionError
+from artanis_client import APIConnectionError, Artanis, AsyncArtanis, CredentialsError
 from support import KEY, Both, Server
 
 
@@ -165,3 +168,94 @@ def test_http2(both: Both, http2: Http2Server, authority: Authority, caplog: pyt
     shown = [record.getMessage() + str(record.args) for record in caplog.records]
     assert any("http2" in record.name for record in caplog.records)
     assert not [line for line in shown if KEY in line]
+
+
+@pytest.fixture
+def demanding(authority: Authority, server: Server) -> str:
+    """The URL of the server, which demands a client certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.authority.issue_cert("localhost").configure_cert(context)
+    authority.authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.answer(body={"prompts": []})
+    return server.url.replace("http://127.0.0.1", "https://localhost")
+
+
+@pytest.fixture
+def files(authority: Authority, tmp_path: Path) -> dict[str, Path]:
+    """A CA file, and a client certificate: in one file, in two, and with an encrypted key."""
+    issued = authority.authority.issue_cert("me@example.com")
+    names = ("ca", "both", "cert", "key", "encrypted")
+    found = {name: tmp_path / f"{name}.pem" for name in names}
+    authority.authority.cert_pem.write_to_path(found["ca"])
+    issued.private_key_and_cert_chain_pem.write_to_path(found["both"])
+    issued.cert_chain_pems[0].write_to_path(found["cert"])
+    issued.private_key_pem.write_to_path(found["key"])
+    key = serialization.load_pem_private_key(found["key"].read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"password")
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    found["encrypted"].write_bytes(key.private_bytes(pem, pkcs8, encryption))
+    return found
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+@pytest.mark.parametrize(
+    "cert", [("both",), ("cert", "key"), ("cert", "key", ""), ("cert", "encrypted", "password")], ids=str
+)
+def test_certificates_as_paths(
+    both: Both, demanding: str, files: dict[str, Path], cert: tuple[str, ...], as_text: bool
+) -> None:
+    """`verify` and `cert` take paths, in every form of httpx, without a warning."""
+    paths: list[Any] = [str(files[name]) if as_text else files[name] for name in cert[:2]]
+    chosen = paths[0] if len(cert) == 1 else (*paths, *cert[2:])
+    verify = str(files["ca"]) if as_text else files["ca"]
+    assert prompts(both, base_url=demanding, httpx_args={"verify": verify, "cert": chosen}) == []
+    with pytest.raises(APIConnectionError):
+        prompts(both, base_url=demanding, httpx_args={"verify": verify})
+
+
+def test_a_directory_of_authorities(both: Both, tls: str, authority: Authority, files: dict[str, Path]) -> None:
+    """`verify` takes a directory whose files are named as OpenSSL wants; without the authority, it trusts nobody."""
+    folder = files["ca"].parent / "folder"
+    folder.mkdir()
+    with pytest.raises(APIConnectionError, match=r"(?i)certificate"):
+        prompts(both, base_url=tls, httpx_args={"verify": str(folder)})
+    done = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", files["ca"]], capture_output=True, text=True, check=True
+    )
+    shutil.copy(files["ca"], folder / f"{done.stdout.strip()}.0")
+    assert prompts(both, base_url=tls, httpx_args={"verify": str(folder)}) == []
+
+
+@pytest.mark.parametrize("cls", [Artanis, AsyncArtanis])
+@pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE", "HTTPS_PROXY"])
+def test_certificates_that_cannot_be_loaded(
+    cls: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    """A wrong path is the same error in any environment, and names the path. No password is asked for."""
+    if variable:
+        monkeypatch.setenv(variable, str(files["ca"]) if variable == "SSL_CERT_FILE" else "http://proxy.example.com")
+    files["ca"].with_name("empty.pem").write_text("")
+    for arguments, message in (
+        ({"verify": "/no/such/file"}, "No such file.*verify=/no/such/file"),
+        ({"verify": str(files["ca"].with_name("empty.pem"))}, "verify=.*/empty.pem"),
+        ({"cert": "/no/such/cert"}, "No such file.*cert=/no/such/cert"),
+        ({"cert": (files["cert"], "/no/such/key")}, "No such file.*cert=.*cert.pem"),
+        ({"cert": (files["cert"], files["encrypted"])}, "cert=.*cert.pem"),
+        ({"cert": (files["cert"], files["encrypted"], "wrong-password")}, "cert=.*cert.pem"),
+    ):
+        with pytest.raises(CredentialsError, match=f"TLS cannot be set up: .*{message}") as caught:
+            cls(api_key="k", org_slug="o", httpx_args=arguments)
+        assert "wrong-password" not in str(caught.value)
+
+
+def test_a_certificate_is_never_added_to_a_context_of_others(demanding: str, files: dict[str, Path]) -> None:
+    """Beside an SSLContext, `cert` is refused; and after a client with a certificate, another has none."""
+    shared = ssl.create_default_context(cafile=files["ca"])
+    with pytest.raises(TypeError, match="cert cannot be passed beside an SSLContext"):
+        Artanis(api_key="k", org_slug="o", httpx_args={"verify": shared, "cert": files["both"]})
+    Artanis(api_key="k", org_slug="o", httpx_args={"cert": str(files["both"])}).close()
+    client = Artanis(api_key="k", org_slug="o", base_url=demanding, max_retries=0, httpx_args={"verify": shared})
+    with client, pytest.raises(APIConnectionError):
+        client.prompts.list(project_slug="p")

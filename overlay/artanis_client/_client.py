@@ -369,10 +369,11 @@ class Artanis(_Base):
             not call the client, because it would wait for a request that waits for the hook.
         allow_http: Allow plain http:// to hosts other than this machine. The key is then sent unencrypted.
         httpx_args: Further arguments of the httpx client: verify, cert, proxy, mounts, transport, http2, limits,
-            event_hooks, trust_env, headers.
+            event_hooks, trust_env, headers. `verify` and `cert` may be paths.
 
     Raises:
-        CredentialsError: If the key, organization, base URL or configuration is missing, malformed or unsafe.
+        CredentialsError: If the key, organization, base URL or configuration is missing, malformed or unsafe; or if a
+            proxy, a certificate or a package that httpx needs cannot be used.
         TypeError, ValueError: If an argument is invalid.
     """
 

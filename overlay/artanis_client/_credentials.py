@@ -14,17 +14,18 @@ import functools
 import os
 import re
 import sys
-import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from ._errors import CONFIG_FILE, CredentialsError, Problem
+from ._files import warn_once
 from ._secret import Key, Secret, header_problem
 
 COMMAND_TIMEOUT = 10.0  # seconds
 DEFAULT_BASE_URL = "https://app.artanis.ai"
+SET_HOME = "Set HOME, or ARTANIS_CONFIG_FILE to the path of a file."
 VARIABLES = {
     "api_key": "ARTANIS_API_KEY",
     "org_slug": "ARTANIS_ORG_SLUG",
@@ -84,7 +85,7 @@ def load(
     key = cast(Key, fields["api_key"][0])
     is_from_file = key.known is not None and key.ask is not None
     if is_from_file and sys.platform != "win32" and path.stat().st_mode & 0o044:
-        warnings.warn(f"{path} holds an API key, and other users may read it: chmod 600 {path}", stacklevel=3)
+        warn_once(f"{path} holds an API key, and other users may read it: chmod 600 {path}", stacklevel=4)
     return Credentials(
         key=key,
         org_slug=fields["org_slug"][0],
@@ -107,19 +108,19 @@ def one_project(project_slug: str | None, project_id: str | None, where: str) ->
 
 
 def config_path() -> tuple[Path, bool]:
-    """Return the path of the configuration file, and whether the file must exist."""
+    """Return the path of the configuration file, and whether the file must exist.
+
+    The path is absolute, because the file may be read again after a chdir. If there is no home directory, it begins
+    with `~`, and must not be used.
+    """
     if explicit := os.environ.get("ARTANIS_CONFIG_FILE", "").strip():
-        return _absolute(explicit), True
+        path = os.path.expanduser(explicit)  # noqa: PTH111 - Path.expanduser raises if there is no home
+        return Path(path if path.startswith("~") else os.path.abspath(path)), True  # noqa: PTH100
+    places = [os.environ.get("XDG_CONFIG_HOME", ""), "~/.config"]
     if sys.platform == "win32":  # pragma: no cover
-        base = os.environ.get("APPDATA") or "~/AppData/Roaming"
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return _absolute(base) / "artanis" / "config.toml", False
-
-
-def _absolute(text: str) -> Path:
-    # Path.expanduser raises if the user has no home. Absolute, because the file may be read again after a chdir.
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+        places = [os.environ.get("APPDATA", ""), "~/AppData/Roaming"]
+    base = next(filter(os.path.isabs, map(os.path.expanduser, places)), places[1])
+    return Path(base, "artanis", "config.toml"), False
 
 
 def _fields(texts: Mapping[str, str | None], source: Callable[[str], str], key: Key | None) -> Fields:
@@ -180,6 +181,8 @@ def _read(path: Path, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
     """Return the profiles of the file, with their keys wrapped; or {}, what is wrong, and what to do."""
     import tomllib  # takes 10 ms to import, and many users have no file
 
+    if not path.is_absolute():
+        return {}, "is in an unknown home directory" if must_exist else "", SET_HOME
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
@@ -227,18 +230,24 @@ def _run(command: list[str], source: str) -> Secret:
 def _output(command: list[str]) -> Secret | str:
     """Return the first line of the command's output, or what went wrong, which never quotes the output."""
     import subprocess
+    import tempfile
 
+    # Not a pipe, which a daemon that the command leaves behind would keep open. On Linux, the file is only in memory.
+    new_file: Any = tempfile.TemporaryFile if sys.platform != "linux" else lambda: os.fdopen(os.memfd_create(""), "w+b")
     try:
-        done = subprocess.run(  # noqa: S603 - running what the user's own configuration names is its purpose
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT
-        )
+        with new_file() as output:
+            process = subprocess.run(  # noqa: S603 - running what the user's own configuration names is its purpose
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, timeout=COMMAND_TIMEOUT
+            )
+            # seek() would move where the daemon writes, too.
+            start = output.seek(0) or output.read() if sys.platform == "win32" else os.pread(output.fileno(), 65536, 0)
     except subprocess.TimeoutExpired:
         return f"took longer than {COMMAND_TIMEOUT:g} seconds"
     except (OSError, ValueError) as error:
         return f"could not be started ({getattr(error, 'strerror', None) or type(error).__name__})"
-    if done.returncode != 0:
-        return f"exited with status {done.returncode}"
-    first_line = done.stdout.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    if process.returncode != 0:
+        return f"exited with status {process.returncode}"
+    first_line: str = start.partition(b"\n")[0].decode("utf-8-sig", "replace")
     return Secret(first_line) or "printed nothing on its first line"
 
 
@@ -296,10 +305,14 @@ def _base_url_problem(value: str, allow_http: bool) -> tuple[str | None, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
+    """Return whether a host is this machine, in any form, such as 127.1, localhost. or ::ffff:127.0.0.1."""
     import ipaddress
+    import socket
 
+    host = host.lower().rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        address: Any = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))
+    except (ValueError, OSError):
         return host == "localhost"
+    address = getattr(address, "ipv4_mapped", None) or address
+    return bool(address.is_loopback or address.is_unspecified)

@@ -22,7 +22,7 @@ from . import _clock, _errors, _httpx
 from ._arguments import check_id, check_integer
 from ._connections import AsyncConnections, Connections, Local
 from ._credentials import Credentials
-from ._errors import ArtanisError
+from ._errors import ArtanisError, CredentialsError
 from ._httpx import httpx
 from ._retry import MAX_RETRY_TIME, is_idempotent, is_refusal, parse_retry_after
 from ._secret import Secret
@@ -64,9 +64,11 @@ class _Shared:
         """Return a client with new connections; for the arguments and errors, see `Artanis`."""
         check_integer("max_connections", max_connections, at_least=1)
         checked = _httpx.check_timeout(timeout)
-        with _httpx.naming_the_environment():
-            settings = _httpx.settings(credentials, max_connections, httpx_args, cls._hide_location)
+        settings = _httpx.settings(credentials, max_connections, httpx_args, cls._hide_location)
+        try:
             connections = cls._connections_class(settings, max_connections)
+        except ImportError as error:  # a SOCKS proxy and HTTP/2 need another package
+            raise CredentialsError(f"The HTTP client cannot be set up: {error}") from None
         return cls(credentials, connections, timeout=checked, max_retries=max_retries, is_paced=max_retries != 0)
 
     def view(

@@ -14,8 +14,11 @@ import re
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.request import getproxies, proxy_bypass
 
 import httpx as httpx  # for the other modules, too
 from httpx import Request, RequestError, Response, Timeout
@@ -40,7 +43,6 @@ _HTTP_STACK = re.compile(
 )
 _CODINGS = ("gzip", "deflate")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-_VARIABLES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_TLS_VARIABLES}
 _OWN_ARGUMENTS = {
     "auth": "the credentials are arguments of the client",
     "base_url": "it is an argument of the client",
@@ -168,7 +170,7 @@ def settings(
 
     Raises:
         TypeError: If `httpx_args` contains a name that `Artanis` or the transport sets itself.
-        CredentialsError: If httpx cannot use the base URL.
+        CredentialsError: If the base URL, a proxy or a file with certificates cannot be used.
     """
     for name in sorted(httpx_args.keys() & _OWN_ARGUMENTS.keys()):
         raise TypeError(f"httpx_args cannot contain {name!r}: {_OWN_ARGUMENTS[name]}.")
@@ -200,9 +202,53 @@ def settings(
         for name in ("hpack.hpack", "hpack.table"):
             logging.getLogger(name).addFilter(_drop_debug)
     arguments["verify"] = _ssl_context(arguments)
-    if is_loopback(base_url.host):
-        arguments["trust_env"] = False  # a proxy would get the key, and could not reach this machine
+    if arguments.get("proxy") is not None:
+        arguments["proxy"] = _check_proxy(arguments["proxy"], "the argument proxy in httpx_args")
+    elif arguments.get("trust_env", True) and not transport:
+        arguments["proxy"] = environment_proxy(base_url)
+    arguments["trust_env"] = False  # httpx fails if NO_PROXY contains an IPv6 network, and proxies loopback hosts
     return Settings(of_requests, arguments, not chosen)
+
+
+def environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
+    """Return the proxy that the environment names for a URL; never one for this machine, which it could not reach.
+
+    `NO_PROXY` may list domains, hosts with or without a port, addresses and networks, or `*`.
+
+    Raises:
+        CredentialsError: If it is not the URL of a proxy.
+    """
+    proxies = getproxies()
+    scheme = url.scheme if proxies.get(url.scheme) else "all"
+    if not proxies.get(scheme) or is_loopback(url.host) or url.host.endswith(".localhost"):
+        return None
+    excluded = proxies.get("no", "").replace(",", " ").split()
+    if proxy_bypass(url.netloc.decode()) or any(_matches(url.host, entry) for entry in excluded):
+        return None
+    proxy = proxies[scheme] if "://" in proxies[scheme] else f"http://{proxies[scheme]}"
+    return _check_proxy(proxy, f"the environment ({scheme.upper()}_PROXY)")
+
+
+def _matches(host: str, entry: str) -> bool:
+    """Return whether an entry of NO_PROXY is a network that contains the host, a pattern, or an address in brackets."""
+    entry = re.sub(r"[][]|.*://", "", entry.lower())
+    try:
+        return ip_address(host) in ip_network(entry, strict=False)
+    except ValueError:
+        return fnmatchcase(host, entry)
+
+
+def _check_proxy(proxy: Any, source: str) -> httpx.Proxy:
+    """Return a proxy; raise a CredentialsError that does not quote the URL, which may contain a password."""
+    with contextlib.suppress(httpx.InvalidURL, ValueError):
+        checked = proxy if isinstance(proxy, httpx.Proxy) else httpx.Proxy(proxy)
+        after_host = f"{checked.url.path}{checked.url.query.decode()}{checked.url.fragment}"
+        if checked.url.host and "@" not in after_host:  # else a / in the password has ended the host
+            return checked
+    raise CredentialsError(
+        f"The proxy from {source} cannot be used. It must be a URL like http://user:password@proxy.example.com:3128 "
+        "(or https or socks5), with special characters of the password percent-encoded."
+    )
 
 
 def _ssl_context(arguments: dict[str, Any]) -> ssl.SSLContext:
@@ -213,38 +259,44 @@ def _ssl_context(arguments: dict[str, Any]) -> ssl.SSLContext:
     return ssl_context(arguments.pop("verify", True), arguments.pop("cert", None), trust_env=trust_env)
 
 
-def ssl_context(verify: ssl.SSLContext | str | bool, cert: Any, *, trust_env: bool) -> ssl.SSLContext:
-    """Return a TLS context for `verify` and `cert`, which mean what they mean for httpx."""
-    return httpx.create_ssl_context(verify, cert, trust_env=trust_env)
+def ssl_context(verify: Any, cert: Any, *, trust_env: bool) -> ssl.SSLContext:
+    """Return a TLS context for `verify` and `cert`, which mean what they mean for httpx.
+
+    Raises:
+        CredentialsError: If a file cannot be loaded.
+        TypeError: If `cert` is passed beside an SSLContext, because others may use that.
+    """
+    import ssl
+
+    if cert and isinstance(verify, ssl.SSLContext):
+        raise TypeError("cert cannot be passed beside an SSLContext: call load_cert_chain() of the context instead.")
+    chain: list[Any] = [*((cert,) if isinstance(cert, str | os.PathLike) else cert or ()), None, None]
+    try:
+        if isinstance(verify, str | os.PathLike):
+            is_folder = os.path.isdir(cast(str, verify))  # noqa: PTH112
+            context = ssl.create_default_context(**cast(Any, {"capath" if is_folder else "cafile": verify}))
+        else:
+            context = httpx.create_ssl_context(verify, trust_env=trust_env)
+        if cert:
+            context.load_cert_chain(chain[0], chain[1], chain[2] or "")  # with None, OpenSSL would ask the terminal
+        return context
+    except OSError as error:
+        problem = printable(f"{error.strerror or error}")
+    places: dict[str, Any] = {"verify": verify, "cert": chain[0], **os.environ}
+    found = [f"{name}={places[name]}" for name in ("verify", "cert", *_TLS_VARIABLES) if places.get(name)]
+    raise CredentialsError(f"TLS cannot be set up: {problem}. Check {', '.join(found)}.")
 
 
 @functools.cache
 def _shared_ssl_context(trust_env: bool, *_variables: str | None) -> ssl.SSLContext:
     """Return the TLS context of the whole process."""
     # Cached because loading the CA file takes 20 ms. A client certificate must never be added to it.
-    return httpx.create_ssl_context(trust_env=trust_env)
+    return ssl_context(True, None, trust_env=trust_env)
 
 
 def _drop_debug(record: logging.LogRecord) -> bool:
     """At DEBUG, hpack logs the value of every header."""
     return record.levelno > logging.DEBUG
-
-
-@contextlib.contextmanager
-def naming_the_environment() -> Generator[None]:
-    """Turn errors of httpx's constructor into a CredentialsError that lists the proxy and TLS variables."""
-    problem, variables = "", list[str]()
-    try:
-        yield
-    except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
-        variables = [name for name in os.environ if name.upper() in _VARIABLES and os.environ[name]]
-        if not variables:
-            raise
-        problem = (
-            f"{printable(str(error))}. Check the arguments and these environment variables: {', '.join(variables)}"
-        )
-    if problem:
-        raise CredentialsError(f"The HTTP client cannot be set up: {problem}.")
 
 
 def hide_location(response: Response) -> None:

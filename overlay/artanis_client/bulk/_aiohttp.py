@@ -7,17 +7,17 @@ httpx's exceptions, proxies from the environment, no cookies, and no connection 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import os
 import ssl
-import urllib.request
 import weakref
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 from sniffio import current_async_library
 
-from .._credentials import is_loopback
-from .._httpx import httpx, ssl_context
+from .._httpx import environment_proxy, httpx, ssl_context
 
 try:
     import aiohttp
@@ -37,13 +37,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         trust_env: Whether to use the environment's proxies and `SSL_CERT_FILE`. Loopback hosts are never proxied.
 
     Raises:
+        CredentialsError: If a certificate cannot be loaded; in a call, if the proxy's URL is invalid.
+        TypeError: If `cert` is passed beside an SSLContext.
         RuntimeError: In a call under trio, which aiohttp does not support.
     """
 
     own_arguments = frozenset({"verify", "cert", "proxy", "http2"})
     """What `httpx_args` cannot hold beside this transport, because httpx would ignore it."""
 
-    def __init__(self, *, verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True) -> None:
+    def __init__(
+        self, *, verify: ssl.SSLContext | str | os.PathLike[str] | bool = True, cert: Any = None, trust_env: bool = True
+    ) -> None:
         self._ssl = ssl_context(verify, cert, trust_env=trust_env)
         self._trust_env = trust_env
         # A session belongs to one event loop.
@@ -54,14 +58,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if current_async_library() != "asyncio":
             raise RuntimeError("AiohttpTransport needs asyncio. Under trio, leave out the transport.")
         timeout = request.extensions.get("timeout", {})
+        proxy = environment_proxy(request.url) if self._trust_env else None
+        authorization = _authorization(proxy) if proxy else {}
+        is_tunnel = request.url.scheme == "https"
         with _mapped_exceptions():
             response = await self._session().request(
                 request.method,
                 yarl.URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
+                headers=[*request.headers.multi_items(), *({} if is_tunnel else authorization).items()],
                 data=await request.aread() or None,
                 allow_redirects=False,
-                proxy=self._proxy(request),
+                proxy=str(proxy.url) if proxy else None,
+                proxy_headers=authorization if is_tunnel else None,
                 server_hostname=request.extensions.get("sni_hostname"),
                 timeout=aiohttp.ClientTimeout(sock_connect=timeout.get("connect"), sock_read=timeout.get("read")),
             )
@@ -95,13 +103,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         return self._sessions[loop]
 
-    def _proxy(self, request: httpx.Request) -> str | None:
-        host = request.url.host
-        if not self._trust_env or is_loopback(host) or urllib.request.proxy_bypass(host):
-            return None
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(request.url.scheme) or proxies.get("all")
-        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+def _authorization(proxy: httpx.Proxy) -> dict[str, str]:
+    """Return the header for a proxy with a password, which in the URL would be shown by aiohttp's errors."""
+    if proxy.raw_auth is None:
+        return {}
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(b':'.join(proxy.raw_auth)).decode()}"}
 
 
 class _Body(httpx.AsyncByteStream):

@@ -1,6 +1,7 @@
 """The command `artanis`: look at prompts and traces, export, report, diagnose. Needs the extra `cli`.
 
-Importing this package or its `_exit_codes` needs no extra, so the programs of the other folders share the exit codes.
+Importing this package, its `_exit_codes` or its `_streams` needs no extra, so the programs of the other folders share
+the exit codes and the care of the standard streams.
 """
 
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ._exit_codes import INTERRUPTED, USAGE
+from ._streams import prepare_streams
 
 _EXTRA = ("click", "rich", "tomlkit")
 
@@ -23,5 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ImportError as error:
         if error.name not in _EXTRA:
             raise
+        prepare_streams()
         sys.stderr.write("artanis: the command line needs an extra: pip install 'artanis-client[cli]'\n")
         sys.exit(USAGE)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -16,6 +16,7 @@ from .._version import __version__
 from ._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
 from ._options import Failure, State
 from ._output import complain, note
+from ._streams import discard, prepare_streams
 
 _COMMANDS = {
     "auth": ("_auth", "Log in and out, and check the credentials."),
@@ -69,9 +70,10 @@ def artanis(ctx: click.Context) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
+    for name in ("COLUMNS", "LINES"):  # set to 0, they would leave no room for anything; unset, the size is found out
+        if not re.fullmatch("0*[1-9][0-9]*", os.environ.get(name, "")):
+            os.environ.pop(name, None)
     if instruction := os.environ.get("_ARTANIS_COMPLETE"):
         from click.shell_completion import shell_complete
 
@@ -127,8 +129,7 @@ def _flush(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # At exit, Python would try to flush again, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         if not isinstance(error, BrokenPipeError) and code == SUCCESS:
             complain(str(error.strerror))
             return USAGE

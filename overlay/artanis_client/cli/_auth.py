@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Generator
@@ -14,7 +15,7 @@ from artanis_api.api.prompts import list_prompts
 
 from .._call import call
 from .._client import Artanis, credentials_of
-from .._credentials import DEFAULT_BASE_URL, VARIABLES, config_path
+from .._credentials import DEFAULT_BASE_URL, SET_HOME, VARIABLES, config_path
 from .._errors import CONFIG_FILE, ArtanisError, BadRequestError, CredentialsError, Problem
 from .._files import replace_file
 from .._secret import Secret
@@ -63,7 +64,7 @@ def login(state: State, profile: str | None, allow_http: bool, **options: str | 
     configuration file, whose other contents stay as they are.
     """
     stored = _Profile(profile)
-    key = _ask(stored, options) if sys.stdin.isatty() else Secret(sys.stdin.readline())
+    key = _ask(stored, options) if sys.stdin.isatty() else _read_key()
     fields = {field: value or stored.get(field) for field, value in options.items()}
     if not key:
         raise Failure("No API key. Type it, or send it to standard input as one line.", USAGE)
@@ -86,6 +87,14 @@ def login(state: State, profile: str | None, allow_http: bool, **options: str | 
     for variable in [VARIABLES[field] for field in ("api_key", "org_slug", "base_url")]:
         if stored.name == "default" and os.environ.get(variable):
             note(f"{variable} is set, and overrides this profile.")
+
+
+def _read_key() -> Secret:
+    """Read the key from standard input. PowerShell writes a byte order mark before it."""
+    stdin: Any = sys.stdin
+    if isinstance(stdin, io.TextIOWrapper):
+        stdin.reconfigure(encoding="utf-8", errors="replace")
+    return Secret(stdin.readline().removeprefix("\ufeff"))
 
 
 def _ask(stored: _Profile, options: dict[str, str | None]) -> Secret:
@@ -166,6 +175,10 @@ class _Profile:
         self.name = selected_profile(option) or "default"
         self.path, _ = config_path()
         problem = ""
+        if not self.path.is_absolute():
+            raise CredentialsError.of(Problem(CONFIG_FILE, str(self.path), SET_HOME, "is in an unknown home directory"))
+        if self.path.exists() and not self.path.is_file():  # for example /dev/null
+            raise CredentialsError.of(Problem(CONFIG_FILE, str(self.path), SET_HOME, "is not a file"))
         self._document: Any = tomlkit.document()
         try:
             self._document = tomlkit.parse(self.path.read_bytes().decode("utf-8-sig"))
@@ -197,9 +210,10 @@ class _Profile:
                 table[field] = value
         for field in removed:
             table.pop(field, None)
-        path = self.path.resolve()  # if it is a link, its target is replaced
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, tomlkit.dumps(self._document))
+        self.path.resolve().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.path.exists():
+            self.path.chmod(0o600)  # a file that is replaced keeps its mode
+        replace_file(self.path, tomlkit.dumps(self._document).encode(), mode=0o600)
 
 
 @contextmanager

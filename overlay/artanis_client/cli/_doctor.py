@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import attrs
 import click
@@ -20,7 +18,7 @@ import click
 from .. import _errors
 from .._client import Artanis, credentials_of, tls_context_of
 from .._errors import ArtanisError, CredentialsError
-from .._httpx import USER_AGENT
+from .._httpx import USER_AGENT, environment_proxy, httpx
 from ._auth import describe, probe
 from ._exit_codes import NEGATIVE, SUCCESS
 from ._messages import name_source
@@ -127,15 +125,12 @@ def _configuration(client: Artanis) -> Iterator[Check]:
 
 def _reach(client: Artanis) -> Iterator[Check]:
     """Check DNS, TCP and TLS of the API, or of the proxy in front of it."""
-    url = urlsplit(credentials_of(client).base_url)
-    host = url.hostname or ""
-    proxies = getproxies()
-    proxy = "" if proxy_bypass(host) else proxies.get(url.scheme) or proxies.get("all") or ""
-    if proxy:
-        url = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
-        host = url.hostname or ""
-        address = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
+    url = httpx.URL(credentials_of(client).base_url)
+    if proxy := environment_proxy(url):
+        url = proxy.url
+        address = f"{url.scheme}://{url.netloc.decode()}"
         yield Check("proxy", "ok", f"{address}, from the environment; the next checks are about the proxy")
+    host = url.host
     port = url.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(url.scheme, 80)
     found, problem, seconds = _try(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     if problem:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import click
 
 from .._progress import OnProgress, Progress
+from ._streams import ClosedStdout, discard
 
 Row = tuple[dict[str, Any], list[str]]
 """The object that programs get, and the cells that people see."""
@@ -73,9 +74,19 @@ def out(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def out_summary(text: str) -> None:
+    """Print what a command has done. Its work counts even if stdout is closed."""
+    if not isinstance(sys.stdout, ClosedStdout):
+        out(text)
+
+
 def note(text: str) -> None:
-    """Print something that is not data."""
-    sys.stderr.write(escape(text) + "\n")
+    """Print something that is not data. If nobody can read it, the exit status still says how the command ended."""
+    try:
+        sys.stderr.write(escape(text) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
 
 
 def complain(text: str) -> None:

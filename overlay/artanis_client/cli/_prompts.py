@@ -16,6 +16,7 @@ from ..prompts import PromptConflictError, diff_versions, find_version, prompts_
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
 from ._options import Failure, State, api_options
 from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_object, rows, style
+from ._streams import ClosedStdout, write_bytes
 
 _STEP = click.argument("step")
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -74,7 +75,7 @@ def show(state: State, step: str, version: str) -> None:
         sys.stderr.write(style(heading, bold=True, stream=sys.stderr) + "\n")
         out(escape(chosen.content.removesuffix("\n")))
     else:
-        sys.stdout.write(chosen.content)
+        write_bytes(chosen.content)
 
 
 @prompts.command()
@@ -106,7 +107,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
         for changed in text.removesuffix("\n").split("\n") if text else []:
             out(style(escape(changed), DIFF_COLOURS.get(changed[:1])))
     else:
-        sys.stdout.write(text)
+        write_bytes(text)
     return NEGATIVE if text else SUCCESS
 
 
@@ -125,7 +126,8 @@ def pull(state: State, directory: Path, force: bool) -> None:
         except PromptConflictError as error:
             files = f"These files were edited or not written by a pull: {', '.join(error.files)}."
             raise Failure(f"{files} Commit them or move them away, then pass --force.", NEGATIVE) from None
-    _print_names(state, "file", report, report)
+    if state.output or not isinstance(sys.stdout, ClosedStdout):  # the files are what counts
+        _print_names(state, "file", report, report)
     if not report["written"] and not report["removed"]:
         note("Nothing has changed.")
 

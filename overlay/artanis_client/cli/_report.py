@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .._client import Artanis, credentials_of, project_of
+from .._files import replacing
 from ..evaluation import EvaluationExample, ScorecardRow, examples, scorecard
 from ._options import State, api_options, bulk_options
 from ._output import note, progress, rows
@@ -38,10 +39,8 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
         traces = client.traces.iter(**options, on_progress=on_progress)
         read = (example for trace in traces for example in examples(trace, steps=steps))
         if html is not None:
-            page = _make_page(client, read, options)
-            new = html.with_name(html.name + ".new")
-            new.write_text(page, encoding="utf-8")
-            new.replace(html)
+            with replacing(html) as file:
+                file.write(_make_page(client, read, options).encode("utf-8", "xmlcharrefreplace"))
             note(f"Wrote {html}")
             return
         card = scorecard(read)

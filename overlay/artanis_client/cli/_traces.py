@@ -10,7 +10,7 @@ import click
 
 from ..evaluation import FORMATS, ExportReport, Outcome, export, outcome
 from ._options import State, api_options, bulk_options, none_if_empty, period_options
-from ._output import compact, escape, moment, note, out, out_object, progress, rows
+from ._output import compact, escape, moment, note, out_object, out_summary, progress, rows
 
 
 @click.group(no_args_is_help=False)
@@ -108,4 +108,4 @@ def _print_report(state: State, report: ExportReport) -> None:
     else:
         counts = ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
         summary = f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces"
-        out(f"{summary} in {escape(str(report.path))}")
+        out_summary(f"{summary} in {escape(str(report.path))}")

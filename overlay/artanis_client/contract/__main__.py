@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 
@@ -15,12 +14,14 @@ import attrs
 
 from .._client import Artanis
 from .._errors import ArtanisError
-from ..cli._exit_codes import API, exit_code_of
+from ..cli._exit_codes import API, USAGE, exit_code_of
+from ..cli._streams import ClosedStdout, discard, prepare_streams
 from ._check import check, require_extra
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check, print the report on stdout or the error on stderr, and return the exit code."""
+    prepare_streams()
     options = vars(_parser().parse_args(arguments))
     as_json, max_requests, show_values = (options.pop(name) for name in ("json", "max_requests", "show_values"))
     try:
@@ -33,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code_of(error) or API
     try:
         print(json.dumps(attrs.asdict(report), indent=2) if as_json else "\n".join(report.lines()), flush=True)
-    except BrokenPipeError:  # the reader has closed the pipe; at exit, Python would try to write again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(sys.stdout, ClosedStdout):
+            discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # of which the reader knows
+            print(f"contract: {error.strerror}", file=sys.stderr)
+            return USAGE
     return report.exit_code
 
 

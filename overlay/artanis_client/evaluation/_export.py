@@ -29,7 +29,7 @@ from artanis_api.models import PromptHistory, Trace, TraceDetail
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
-from .._files import replace_file
+from .._files import replace_file, replacing
 from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
@@ -82,7 +82,8 @@ def export(
     """Write the evaluation examples of a project's traces to a file, newest trace first.
 
     The file appears, or replaces an older one, when it is complete. Until then the traces read so far are in
-    `<path>.partial`, which stays there if the export fails or is killed. `<path>.manifest.json` describes the file.
+    `<path>.partial`, which stays there if the export fails or is killed. `<path>.manifest.json` describes the file. A
+    file that is mounted on its own, as in a container, cannot be replaced: it is written in place, with a warning.
 
     Args:
         client: The client to read with.
@@ -235,10 +236,13 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
         raise ValueError(f'recheck must be "all" or "unreviewed", not {recheck!r}.')
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
-    if path.exists() and not path.is_file():
-        raise IsADirectoryError(errno.EISDIR, "The path to export to is not a file", str(path))
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, "The existing file is write-protected", str(path))
+    for written in (path, request.manifest_path):
+        with suppress(FileNotFoundError):
+            written.lstat()  # raises OSError if the name is too long
+        if written.exists() and not written.is_file():
+            raise IsADirectoryError(errno.EISDIR, "The path to export to is not a file", str(written))
+        if written.exists() and not os.access(written, os.W_OK):
+            raise PermissionError(errno.EACCES, "The existing file is write-protected", str(written))
     with suppress(FileNotFoundError), request.manifest_path.open("rb") as file:
         if (start := file.read(65536)) and not re.search(rb'"kind"\s*:\s*"artanis-client export"', start):
             raise file_of_others(request.manifest_path)
@@ -293,20 +297,11 @@ def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -
         raise ArtanisError(
             f"All {len(listed)} traces were skipped, so nothing was written: {causes}{more}."
         ) from journal.last_error
-    new = journal.temporary
-    try:
-        with new.open("wb") as file:
-            report, manifest = _write(request, journal, listed, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if request.path.exists():
-            shutil.copymode(request.path, new)
-        new.replace(request.path)
-    finally:
-        new.unlink(missing_ok=True)
+    with replacing(request.path, temporary=journal.temporary.name) as file:
+        report, manifest = _write(request, journal, listed, file)
     # If the process is killed here, the old manifest does not match the new file and is not used, and the journal can
     # still be resumed.
-    replace_file(request.manifest_path, manifest)
+    replace_file(request.manifest_path, manifest.encode())
     shutil.copymode(request.path, request.manifest_path)
     journal.remove()
     return report

@@ -26,6 +26,7 @@ import attrs
 from artanis_api.models import Trace
 
 from .._errors import ArtanisError
+from .._files import warn_once
 
 _HEADER = {"kind": "artanis-client export, not complete", "version": 1}
 _START = b'{"kind":"artanis-client export, not complete"'  # of every journal
@@ -196,7 +197,12 @@ def _open_locked(path: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
             return file
-    except OSError:  # locked, or removed by an export that has just finished
-        pass
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        pass  # locked, or removed by an export that has just finished
+    except OSError as error:
+        warn_once(
+            f"{path} cannot be locked ({error.strerror}): take care that no other export writes to it at the same time."
+        )
+        return file
     file.close()
     raise ArtanisError(f"Another export is writing to {path}. Wait until it has finished, or choose another path.")

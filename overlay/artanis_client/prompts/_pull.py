@@ -26,6 +26,7 @@ from artanis_api.models import Prompt, PromptHistory
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._errors import APIResponseValidationError, ArtanisError, printable
+from .._files import replace_file
 from ..bulk import check_listed
 
 StrPath = str | os.PathLike[str]
@@ -360,27 +361,15 @@ def _pull(path: Path, upstream: Upstream, force: bool) -> PullReport:
     if outdated or pulled != upstream.manifest["prompts"]:
         path.mkdir(parents=True, exist_ok=True)
         unfinished = path / f"{_TEMPORARY}{secrets.token_hex(8)}.json"
-        _write(unfinished, _to_json(upstream.manifest))
-        for name in written:
-            _write(path / name, upstream.files[name])
-        for name in removed:
-            (path / name).unlink(missing_ok=True)
-        unfinished.replace(path / _MANIFEST)
+        temporary = f"{_TEMPORARY}{secrets.token_hex(8)}.tmp"
+        manifest = _to_json(upstream.manifest)
+        replace_file(unfinished, manifest, temporary=temporary)
+        for state in outdated:
+            if state.wanted is None or state.found == _NOT_A_FILE:  # a link would be followed
+                (path / state.name).unlink(missing_ok=True)
+            if state.wanted is not None:
+                replace_file(path / state.name, upstream.files[state.name], temporary=temporary)
+        replace_file(path / _MANIFEST, manifest, temporary=temporary)
     for left_over in _left_overs(path):
         left_over.unlink(missing_ok=True)
     return PullReport(written=tuple(written), removed=tuple(removed), kept=tuple(state.name for state in edited))
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk leaves it out
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -34,9 +34,7 @@ class Snapshot:
     """The snapshot file of the project that `owner` describes."""
 
     def __init__(self, path: str | os.PathLike[str], owner: dict[str, str], max_age: float) -> None:
-        # Absolute, because the process may change its working directory. Without links, because writing replaces the
-        # file and would replace the link.
-        self._path = Path(os.path.realpath(path))
+        self._path = Path(path).absolute()  # the process may change its working directory
         self._owner = owner
         self._max_age = max_age
         self._prompts: list[str] = []  # those in the file, as far as known
@@ -82,7 +80,8 @@ class Snapshot:
         content["prompts"] = list(map(json.loads, prompts))
         problem = ""
         try:
-            replace_file(self._path, json.dumps({**content, "sha256": compute_checksum(content)}))
+            data = json.dumps({**content, "sha256": compute_checksum(content)}).encode()
+            replace_file(self._path, data, mode=0o600)
             self._prompts = prompts
         except Exception as error:  # whatever it is, the prompts can still be served
             if raised_by_signal_handler(error):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..cli._exit_codes import SUCCESS, USAGE
+from ..cli._streams import prepare_streams
 
 if TYPE_CHECKING:
     from . import Sandbox
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sandbox until SIGINT or SIGTERM, and return the exit code."""
+    prepare_streams()
     try:
         from . import DRIFTS, serve
 

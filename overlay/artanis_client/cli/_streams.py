@@ -1,0 +1,50 @@
+"""The standard streams of a program, which may be missing, broken, or unable to encode what is written."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import Any, NoReturn, TextIO
+
+
+class ClosedStdout(io.TextIOBase):
+    """In place of a closed stdout: writing fails, as it does for programs in C."""
+
+    def write(self, _: str) -> NoReturn:
+        """Raise OSError."""
+        raise OSError(errno.EBADF, "Standard output is closed")
+
+
+def prepare_streams() -> None:
+    """Replace streams that are closed, where Python has None, and escape what stdout and stderr cannot encode."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed; otherwise the next file or socket would take its place
+            os.open(os.devnull, os.O_RDWR)
+    missing = {"stdin": io.TextIOWrapper(io.BytesIO()), "stdout": ClosedStdout(), "stderr": io.StringIO()}
+    for name, stream in missing.items():
+        if getattr(sys, name) is None:
+            setattr(sys, name, stream)
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
+
+
+def write_bytes(text: str) -> None:
+    """Write text to stdout in UTF-8, whatever its encoding, and with the line ends that the text has."""
+    sys.stdout.flush()
+    buffer: Any = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(text)
+    else:
+        buffer.write(text.encode("utf-8", "surrogatepass"))
+
+
+def discard(stream: TextIO) -> None:
+    """Send the rest of a stream that cannot be written to nowhere: at exit, Python would try again, and complain."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
