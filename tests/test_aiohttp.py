@@ -118,7 +118,6 @@ def test_transient_faults(quick_retries: None) -> None:
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = run(lambda client: read_all(client, concurrency=32), sandbox, max_retries=6, max_connections=32)
     assert len(set(found)) == 80
-    assert sleeps
 
 
 def test_compression_and_cookies(server: Server) -> None:
