@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit lowest newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit lowest successor newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ $(VENV)/.ready: $(UV) requirements/dev.txt pyproject.toml
 	$(call environment,.venv-lowest,requirements/lowest.txt)
 	@touch $@
 
+.venv-successor/.ready: $(UV) requirements/successor.txt
+	$(call environment,.venv-successor,requirements/successor.txt)
+	@echo 'import httpx2; httpx2.alias_httpx()' > $$(echo .venv-successor/lib/python3*/site-packages)/alias.pth
+	@touch $@
+
 .venv-warehouse/.ready: $(UV) requirements/warehouse.txt
 	$(call environment,.venv-warehouse,requirements/warehouse.txt)
 	@touch $@
@@ -59,7 +64,6 @@ define install-wheel
 	@rm -rf .cache/wheel
 	@$(BIN)/python -m build --no-isolation --wheel --outdir .cache/wheel . > /dev/null
 	@$(UV) pip install --quiet --python $(1) --no-deps --reinstall .cache/wheel/*.whl
-	@$(UV) pip check --quiet --python $(1)
 endef
 
 # What people run
@@ -71,6 +75,7 @@ test: ## Run every check (5 min)
 	@$(MAKE) --no-print-directory --jobs=2 checks
 	@$(MAKE) --no-print-directory unit PYTEST_ARGS=
 	@$(MAKE) --no-print-directory lowest PYTEST_ARGS=
+	@$(MAKE) --no-print-directory successor PYTEST_ARGS=
 	@$(MAKE) --no-print-directory warehouse SLOW= PYTEST_ARGS=
 
 checks: types lint validate check-generated api-check ## Run every check that is not a test (30 s)
@@ -96,17 +101,25 @@ check-generated: setup ## Fail if generated/ differs from what openapi.yaml gene
 
 unit: setup .venv-unit/.ready ## Run the tests against the built wheel, with coverage (2 min; PYTEST_ARGS="-k retries": some of them, without)
 	$(call install-wheel,.venv-unit)
+	@$(UV) pip check --quiet --python .venv-unit
 	.venv-unit/bin/python -m pytest -q -n auto $(or $(PYTEST_ARGS),--cov --cov-fail-under=95)
 
 lowest: setup .venv-lowest/.ready ## Run the client's tests with the lowest dependencies that pyproject.toml allows (1 min)
 	$(call install-wheel,.venv-lowest)
+	@$(UV) pip check --quiet --python .venv-lowest
 	.venv-lowest/bin/python -m pytest -q -n auto $(OF_THE_CLIENT) $(PYTEST_ARGS)
 
 newest: setup ## Run the client's tests with the newest dependencies, unpinned (1 min; CI does weekly)
 	@$(UV) venv --quiet --clear --python .venv-uv/bin/python .venv-newest
 	@$(UV) pip install --quiet --python .venv-newest --upgrade --all-extras --group test -r pyproject.toml
 	$(call install-wheel,.venv-newest)
+	@$(UV) pip check --quiet --python .venv-newest
 	.venv-newest/bin/python -m pytest -q -n auto $(OF_THE_CLIENT) $(PYTEST_ARGS)
+
+successor: setup .venv-successor/.ready ## Run the tests of the core with httpx2 in the place of httpx (1 min)
+	$(call install-wheel,.venv-successor)
+	.venv-successor/bin/python -m pytest -q -n auto -W 'ignore:Module already imported' -m 'not tooling and not once' $(CORE) $(PYTEST_ARGS)
+CORE := $(patsubst %,tests/test_%.py,call client credentials errors http pace periods retries secrecy tls)
 OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'
 
 slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, the warehouse recipe killed (10 min)
@@ -115,6 +128,7 @@ slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd respon
 
 busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
 	$(call install-wheel,.venv-unit)
+	@$(UV) pip check --quiet --python .venv-unit
 	@$(BIN)/python scripts/busy.py 3 .venv-unit/bin/python -m pytest -q -n auto $(PYTEST_ARGS)
 
 warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
@@ -155,6 +169,7 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group dev --all-extras -c requirements/test.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group successor -o requirements/successor.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 

@@ -212,10 +212,10 @@ def test_one_transport_in_several_event_loops(server: Server) -> None:
 def test_foreign_exceptions_pass_through(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """What a signal handler raises while the transport runs comes out unchanged, although aiohttp raises the like."""
 
-    def proxy(*_: object) -> None:
+    def session(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(AiohttpTransport, "_proxy", proxy)
+    monkeypatch.setattr(AiohttpTransport, "_session", session)
     with pytest.raises(type(error)) as caught:
         run(lambda client: client.prompts.list(), server)
     assert caught.value is error

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
+import httpx
 import pytest
 
 import artanis_client
@@ -29,7 +30,7 @@ def test_prompts_list_returns_prompts(both: Both, server: Server) -> None:
     [request] = server.requests
     assert (request.method, request.path) == ("GET", "/api/prompts?projectSlug=my-project")
     assert (request.headers["x-api-key"], request.headers["x-org-slug"]) == (KEY, "my-org")
-    assert re.fullmatch(r"artanis-client/\S+ python/3\.\S+ httpx/0\.28\.\S+", request.headers["user-agent"])
+    assert re.fullmatch(r"artanis-client/\S+ python/3\.\S+ httpx/\d\S+", request.headers["user-agent"])
 
 
 def test_prompts_get_returns_the_history(both: Both, server: Server) -> None:
@@ -320,6 +321,8 @@ def test_a_broken_environment(
     server: Server, monkeypatch: pytest.MonkeyPatch, cls: Any, variable: str, value: str, message: str
 ) -> None:
     """What keeps httpx from being set up is a CredentialsError that names the variable or the missing package."""
+    if variable == "SSLKEYLOGFILE" and httpx.__name__ == "httpx2":
+        pytest.skip("httpx2 leaves this variable to Python")
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
     monkeypatch.setenv(variable, value)

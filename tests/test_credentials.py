@@ -528,7 +528,8 @@ def test_files_and_commands_of_windows(server: Server, config: Write) -> None:
     "url",
     [
         *("https://a..b", "https://.foo.com", f"https://{'a' * 64}.com", "https://foo^bar.com", "https://1.2.3.999"),
-        *("https://xn--a.com", "https://[v1.x]", "https://host/" + "x" * 70_000),
+        *("https://[v1.x]", "https://host/" + "x" * 70_000),
+        *(["https://xn--a.com"] if httpx.__name__ == "httpx" else []),  # httpx2 leaves it to the resolver
     ],
     ids=lambda url: url[:30],
 )

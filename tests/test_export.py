@@ -764,7 +764,7 @@ def test_a_file_that_is_mounted_on_its_own(
     path.chmod(0o640)
     inode = path.stat().st_ino
     mount(monkeypatch, "a.jsonl", "a.jsonl.manifest.json", error=error)
-    path.with_name("a.jsonl.manifest.json").write_text("{}")
+    path.with_name("a.jsonl.manifest.json").touch()
     with pytest.warns(UserWarning, match=r"a\.jsonl(\.manifest\.json)? cannot be replaced .* written in place"):
         run(kind, server, path)
     assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()

@@ -912,7 +912,7 @@ def interrupt(line):
 
 for module in (_connections, _cache):
     module.WAKE_UP = 0.1
-waits = {"loop": "queue.get(", "slot": "self._get", "key": "self._get", "cache": ".wait(WAKE_UP)"}
+waits = {"loop": "finished.get(", "slot": "self._get", "key": "self._get", "cache": ".wait(WAKE_UP)"}
 for where, line in waits.items():
     key = hang if where == "key" else "k"
     arguments = {"transport": httpx.MockTransport(hang)}

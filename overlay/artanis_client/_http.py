@@ -25,7 +25,7 @@ from ._credentials import Credentials
 from ._errors import ArtanisError, CredentialsError
 from ._httpx import httpx
 from ._retry import MAX_RETRY_TIME, is_idempotent, is_refusal, parse_retry_after
-from ._secret import Secret
+from ._secret import Secret, raised_by_signal_handler
 from ._shape import FINITE
 
 _UNSET: Any = httpx.USE_CLIENT_DEFAULT
@@ -263,6 +263,8 @@ class Http(_Shared, _httpx.Client):
             try:
                 renewed = self._secret(local, refused=secret)
             except Exception as error:
+                if raised_by_signal_handler(error):
+                    raise
                 raise self._status_error(response, error) from None
             if renewed != secret:
                 response = self._transmit(local, request, renewed, stream)
@@ -341,6 +343,8 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
             try:
                 renewed = await self._secret(local, refused=secret)
             except Exception as error:
+                if raised_by_signal_handler(error):
+                    raise
                 raise self._status_error(response, error) from None
             if renewed != secret:
                 response = await self._transmit(local, request, renewed, stream)

@@ -50,6 +50,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._ssl = ssl_context(verify, cert, trust_env=trust_env)
         self._trust_env = trust_env
+        self._proxies: dict[bytes, httpx.Proxy | None] = {}
         # A session belongs to one event loop.
         self._sessions: weakref.WeakKeyDictionary[Any, aiohttp.ClientSession] = weakref.WeakKeyDictionary()
 
@@ -58,7 +59,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if current_async_library() != "asyncio":
             raise RuntimeError("AiohttpTransport needs asyncio. Under trio, leave out the transport.")
         timeout = request.extensions.get("timeout", {})
-        proxy = environment_proxy(request.url) if self._trust_env else None
+        proxy = self._proxy(request.url)
         authorization = _authorization(proxy) if proxy else {}
         is_tunnel = request.url.scheme == "https"
         with _mapped_exceptions():
@@ -89,6 +90,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.close()
+
+    def _proxy(self, url: httpx.URL) -> httpx.Proxy | None:
+        if url.netloc not in self._proxies:
+            self._proxies[url.netloc] = environment_proxy(url) if self._trust_env else None
+        return self._proxies[url.netloc]
 
     def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
