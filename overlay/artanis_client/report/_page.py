@@ -10,11 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from ..evaluation import (
     EvaluationExample,
@@ -27,7 +24,7 @@ from ..evaluation import (
     to_utc,
 )
 from . import _text
-from ._charts import Chart, across, versions_chart, weeks_chart
+from ._charts import across, versions_chart, weeks_chart
 from ._corrections import Corrections
 
 if TYPE_CHECKING:
@@ -70,7 +67,6 @@ def report_html(
     card = scorecard(corrections.watch(examples))
     return template.render(
         title=title,
-        style=_read("page.css"),
         names=names,
         facts={**source, "Generated": f"{to_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"},
         content=_content(card, names) if card["versions"] else None,
@@ -82,13 +78,13 @@ def report_html(
 @cache
 def _load_template() -> Template:
     try:
-        from jinja2 import Environment, FunctionLoader, StrictUndefined
+        from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise ImportError("the HTML report needs an extra: pip install 'artanis-client[cli]'") from error
     environment = Environment(
         autoescape=True,
         finalize=_make_visible,
-        loader=FunctionLoader(_read),
+        loader=PackageLoader("artanis_client.report", ""),
         lstrip_blocks=True,
         trim_blocks=True,
         undefined=StrictUndefined,
@@ -98,44 +94,13 @@ def _load_template() -> Template:
     return environment.get_template("page.html.j2")
 
 
-def _read(name: str) -> str:
-    return files("artanis_client.report").joinpath(name).read_text(encoding="utf-8")
-
-
 def _make_visible(value: object) -> object:
     """Prepare a value for the template; Jinja2 calls this before it escapes markup."""
     return _text.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-@attrs.frozen
-class _StepWeeks:
-    """One step, week by week."""
-
-    step_id: str
-    rows: Mapping[str, ScorecardRow]
-    new_versions: Mapping[str, Sequence[str]]
-    chart: Chart
-
-
-@attrs.frozen
-class _Content:
-    """The parts of the page that are computed from the scorecard."""
-
-    total: ScorecardRow
-    first_week: str
-    last_week: str
-    step_count: int
-    steps: Sequence[ScorecardRow]
-    version_count: int
-    versions: Sequence[tuple[str, Sequence[tuple[str, ScorecardRow]]]]
-    versions_chart: Chart
-    week_count: int
-    step_weeks: Sequence[_StepWeeks]
-    most_unreviewed: int
-    oldest_unreviewed: Mapping[str, str]
-
-
-def _content(card: Scorecard, names: Mapping[str, str]) -> _Content:
+def _content(card: Scorecard, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the template shows of a scorecard, by the names that the template uses."""
     all_steps = [_sum(step, rows) for step, rows in groupby(card["versions"], _step_of)]
     steps = _with_most_spans(all_steps, MAX_STEPS)
     shown = {row["step_id"] for row in steps}
@@ -150,24 +115,24 @@ def _content(card: Scorecard, names: Mapping[str, str]) -> _Content:
         if row["spans"] > row["reviewed"]:
             step, week = row["step_id"], row["week"]
             oldest_unreviewed[step] = min(week, oldest_unreviewed.get(step, week))
-    return _Content(
-        total=_sum("", card["versions"]),
-        first_week=weeks[0],
-        last_week=weeks[-1],
-        step_count=len(all_steps),
-        steps=steps,
-        version_count=len(all_versions),
-        versions=versions,
-        versions_chart=versions_chart(versions),
-        week_count=len(weeks),
-        step_weeks=list(_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-MAX_WEEKS:], names)),
-        most_unreviewed=max(row["spans"] - row["reviewed"] for row in steps) or 1,
-        oldest_unreviewed=oldest_unreviewed,
-    )
+    return {
+        "total": _sum("", card["versions"]),
+        "first_week": weeks[0],
+        "last_week": weeks[-1],
+        "week_count": len(weeks),
+        "step_count": len(all_steps),
+        "steps": steps,
+        "version_count": len(all_versions),
+        "versions": versions,
+        "versions_chart": versions_chart(versions),
+        "step_weeks": [*_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-MAX_WEEKS:], names)],
+        "most_unreviewed": max(row["spans"] - row["reviewed"] for row in steps) or 1,
+        "oldest_unreviewed": oldest_unreviewed,
+    }
 
 
-def _by_week(rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping[str, str]) -> Iterator[_StepWeeks]:
-    """Add up the prompt versions of each step; a step without a span in these weeks is left out."""
+def _by_week(rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the weeks of each step that has spans in them, with the counts of all its prompt versions added up."""
     for number, (step, rows_of_step) in enumerate(groupby(rows, _step_of)):
         by_week: dict[str, list[ScorecardWeek]] = {}
         new_versions: dict[str, list[str]] = {}
@@ -180,7 +145,7 @@ def _by_week(rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping
         totals = {week: _sum(step, by_week[week]) for week in weeks if week in by_week}
         if totals:
             chart = weeks_chart(f"step-{number}", step, totals, new_versions, weeks)
-            yield _StepWeeks(step, totals, new_versions, chart)
+            yield {"step_id": step, "rows": totals, "new_versions": new_versions, "chart": chart}
 
 
 def _step_of(row: ScorecardRow) -> str:
