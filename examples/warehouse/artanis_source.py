@@ -206,29 +206,13 @@ def artanis(
     @dlt.transformer(data_from=prompt_histories, **table("prompts"))
     def prompts(item: tuple[models.Prompt, models.PromptHistory]) -> Row:
         prompt, _ = item
-        return _row(
-            id=prompt.id,
-            step_id=prompt.step_id,
-            content=prompt.content,
-            output_schema=free(prompt.output_schema),
-            created_at=prompt.created_at,
-            updated_at=prompt.updated_at,
-            additional_properties=free(prompt.additional_properties or None),
-        )
+        return _row("prompts", prompt, free)
 
     @dlt.transformer(data_from=prompt_histories, **table("prompt_versions"))
     def prompt_versions(item: tuple[models.Prompt, models.PromptHistory]) -> Any:
         _, history = item
         return [
-            _row(
-                id=version.id,
-                prompt_id=history.id,
-                step_id=history.step_id,
-                content=version.content,
-                is_active=version.is_active,
-                created_at=version.created_at,
-                additional_properties=free(version.additional_properties or None),
-            )
+            _row("prompt_versions", version, free, prompt_id=history.id, step_id=history.step_id)
             for version in history.versions
         ] or dlt.mark.materialize_table_schema()
 
@@ -414,72 +398,40 @@ def _rows(page: list[Changed], key: str, rows_of: Callable[[models.TraceDetail, 
 
 
 def _trace_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
-    return [
-        _row(
-            id=trace.id,
-            status=trace.status,
-            metadata=free(trace.metadata),
-            created_at=trace.created_at,
-            updated_at=trace.updated_at,
-            additional_properties=free(trace.additional_properties or None),
-        )
-    ]
+    return [_row("traces", trace, free)]
 
 
 def _span_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
         _row(
-            id=span.id,
-            trace_id=trace.id,
-            parent_span_id=span.parent_span_id,
-            step_id=span.step_id,
-            input=free(span.input_),
-            output=free(span.output),
-            approved_output=free(span.approved_output),
-            prompt_version_id=span.prompt_version_id or None,
-            metadata=free(span.metadata),
-            created_at=span.created_at,
-            additional_properties=free(span.additional_properties or None),
+            "spans", span, free, trace_id=trace.id, input=span.input_, prompt_version_id=span.prompt_version_id or None
         )
         for span in trace.spans
     ]
 
 
 def _feedback_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
-    return [
-        _row(
-            id=comment.id,
-            trace_id=trace.id,
-            span_id=comment.span_id,
-            user_id=comment.user_id,
-            content=comment.content,
-            created_at=comment.created_at,
-            additional_properties=free(comment.additional_properties or None),
-        )
-        for comment in trace.feedback
-    ]
+    return [_row("feedback", comment, free, trace_id=trace.id) for comment in trace.feedback]
 
 
 def _example_rows(trace: models.TraceDetail, free: Free) -> list[Row]:
     return [
-        _row(
-            span_id=example.span_id,
-            trace_id=example.trace_id,
-            step_id=example.step_id,
-            prompt_version_id=example.prompt_version_id,
-            input=free(example.input),
-            output=free(example.output),
-            approved_output=free(example.approved_output),
-            outcome=example.outcome.value,
-            feedback=free(example.feedback),
-            created_at=example.created_at,
-        )
+        _row("evaluation_examples", example, free, outcome=example.outcome.value)
         for example in examples(trace, outcomes=(Outcome.ACCEPTED, Outcome.CORRECTED))
     ]
 
 
-def _row(**columns: Any) -> Row:
-    return {name: _text(value) if isinstance(value, str) else value for name, value in columns.items()}
+def _row(table: str, item: Any, free: Free, **others: Any) -> Row:
+    """Return the row of an object: for each column the value in `others`, or else the field of the same name."""
+    row: Row = {}
+    for column, kind in _COLUMNS[table].items():
+        if kind == "deleted":
+            continue
+        value = others[column] if column in others else getattr(item, column)
+        if column == "additional_properties":
+            value = value or None
+        row[column] = free(value) if kind == "json" else _text(value) if isinstance(value, str) else value
+    return row
 
 
 def _json(value: Any) -> str | None:
