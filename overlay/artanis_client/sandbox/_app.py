@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,20 +32,44 @@ ERRORS = {
 }
 
 
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError if a number is out of range."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+
+
+def _in_range(low: float, high: float) -> Any:
+    """Return a validator for attrs, which runs it whenever the attribute is set."""
+
+    def check(_: object, attribute: Any, value: Any) -> None:
+        check_range(attribute.name, value, low, high)
+
+    return check
+
+
+@attrs.define(eq=False)
+class Behaviour:
+    """How a sandbox responds. A change takes effect with the next request."""
+
+    latency: float = attrs.field(validator=_in_range(0, 3600))
+    """Seconds to wait before each response."""
+    fault_rate: float = attrs.field(validator=_in_range(0, 1))
+    """Share of requests that fail, from 0 to 1."""
+    status: int | None = attrs.field(default=None, validator=attrs.validators.optional(_in_range(400, 599)))
+    """Status of every response, from 400 to 599; None, the default, responds normally."""
+
+
 class SandboxApp:
     """Responds like the API. It compares the key that it receives, and never stores, logs or returns it."""
 
     def __init__(
-        self, projects: Sequence[Project], *, seed: int, latency: float, fault_rate: float, drifts: Iterable[Drift]
+        self, projects: Sequence[Project], behaviour: Behaviour, *, seed: int, drifts: Iterable[Drift]
     ) -> None:
-        """Serve these projects; `latency` is in seconds, `fault_rate` a share from 0 to 1."""
         self.requests: deque[tuple[str, str]] = deque(maxlen=10_000)
         self.request_count = 0
         self.closing = asyncio.Event()  # once it is set, requests no longer wait for the latency
         self.projects = projects
-        self.latency = latency
-        self.fault_rate = fault_rate
-        self.status: int | None = None
+        self._behaviour = behaviour
         self._random = KeyedRandom(seed)
         self._drifts = drifts
         self._api = Starlette(
@@ -61,14 +86,14 @@ class SandboxApp:
         number = self.request_count
         self.request_count += 1
         self.requests.append((scope["method"], scope["path"]))
-        if latency := self.latency:
+        if latency := self._behaviour.latency:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(latency):
                     await self.closing.wait()
         respond: ASGIApp = self._api
-        if (status := self.status) is not None:
+        if (status := self._behaviour.status) is not None:
             respond = _error_response(status)
-        elif self._random.number("fault", number) < self.fault_rate:
+        elif self._random.number("fault", number) < self._behaviour.fault_rate:
             faults: tuple[ASGIApp, ...] = (
                 _error_response(429, {"retry-after": "1"}),
                 _error_response(503),

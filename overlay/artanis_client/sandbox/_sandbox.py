@@ -12,7 +12,7 @@ from typing import Any, Self, TypedDict, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ._app import API_KEY, SandboxApp
+from ._app import API_KEY, Behaviour, SandboxApp, check_range
 from ._data import Project, make_projects
 from ._drift import find_drifts
 
@@ -26,7 +26,7 @@ class Credentials(TypedDict):
     project_slug: str
 
 
-class Sandbox:
+class Sandbox(Behaviour):
     """The Artanis API on 127.0.0.1, served by a background thread during the `with` block.
 
     The data depends only on `seed` and `traces`; the traces are from March and April 2026. `api_key` is valid for both
@@ -64,11 +64,13 @@ class Sandbox:
             ValueError: If a number is out of range or a drift is unknown.
 
         """
-        _check(traces=traces, latency=latency, fault_rate=fault_rate, port=port)
+        super().__init__(latency, fault_rate)
+        check_range("traces", traces, 0, 10_000_000)
+        check_range("port", port, 0, 65535)
         drifts = find_drifts(drift)
         projects = make_projects(traces=traces, seed=seed)
         project, other = projects[0], projects[-1]
-        self._app = SandboxApp(projects, seed=seed, latency=latency, fault_rate=fault_rate, drifts=drifts)
+        self._app = SandboxApp(projects, self, seed=seed, drifts=drifts)
         self._server = _Server(self._app)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -137,37 +139,6 @@ class Sandbox:
         """Method and path of the last 10,000 requests received, oldest first."""
         return list(self._app.requests)
 
-    @property
-    def latency(self) -> float:
-        """Seconds to wait before each response."""
-        return self._app.latency
-
-    @latency.setter
-    def latency(self, value: float) -> None:
-        _check(latency=value)
-        self._app.latency = value
-
-    @property
-    def fault_rate(self) -> float:
-        """Share of requests that fail, from 0 to 1."""
-        return self._app.fault_rate
-
-    @fault_rate.setter
-    def fault_rate(self, value: float) -> None:
-        _check(fault_rate=value)
-        self._app.fault_rate = value
-
-    @property
-    def status(self) -> int | None:
-        """Status of every response, from 400 to 599; None, the default, responds normally."""
-        return self._app.status
-
-    @status.setter
-    def status(self, value: int | None) -> None:
-        if value is not None and not 400 <= value <= 599:
-            raise ValueError(f"status must be None or from 400 to 599, not {value}")
-        self._app.status = value
-
     def add_trace(self) -> str:
         """Add a trace to the project `project_slug` and return its id: the newest one, completed and unreviewed.
 
@@ -234,13 +205,6 @@ def serve(on_start: Callable[[Sandbox], object], **options: Any) -> None:
         on_start(sandbox)
         while True:
             time.sleep(3600)
-
-
-def _check(**numbers: float) -> None:
-    for name, value in numbers.items():
-        limit = {"traces": 10_000_000, "latency": 3600, "fault_rate": 1, "port": 65535}[name]
-        if not 0 <= value <= limit:
-            raise ValueError(f"{name} must be from 0 to {limit}, not {value}")
 
 
 class _Server(uvicorn.Server):
