@@ -20,10 +20,8 @@ class Drift:
     description: str
     paths: Sequence[str] | None
     """Paths of the responses; None for any path."""
-    change: Callable[[dict[str, Any]], Any] | None = None
-    """Returns the body to send instead."""
-    response: Response | None = None
-    """The response to send instead, unless `change` is set."""
+    change: Callable[[dict[str, Any]], Any] | Response
+    """A function that returns the body to send instead, or the response to send instead."""
     status: int | None = 200
     """Status of the responses; None for any status."""
 
@@ -90,22 +88,20 @@ _DRIFTS = {
         "the list of knowledge docs is under `docs`, each with a `name` instead of a `title`", [DOCS], _renamed_docs
     ),
     "not-json": Drift(
-        "the list of traces is not JSON", [TRACES], response=Response("traces: []", media_type="application/json")
+        "the list of traces is not JSON", [TRACES], Response("traces: []", media_type="application/json")
     ),
     "content-type": Drift(
-        "a single prompt is an HTML page", [PROMPT], response=HTMLResponse("<!doctype html><title>Prompt</title>")
+        "a single prompt is an HTML page", [PROMPT], HTMLResponse("<!doctype html><title>Prompt</title>")
     ),
-    "undocumented-status": Drift(
-        "a single trace has status 410", [TRACE], response=JSONResponse({"error": "Gone"}, 410)
-    ),
-    "operation-gone": Drift("a single prompt is never found", [PROMPT], response=_NOT_FOUND, status=None),
+    "undocumented-status": Drift("a single trace has status 410", [TRACE], JSONResponse({"error": "Gone"}, 410)),
+    "operation-gone": Drift("a single prompt is never found", [PROMPT], _NOT_FOUND, status=None),
     "no-knowledge-docs": Drift(
-        "neither the list nor a single knowledge doc is found", [DOCS, DOC], response=_NOT_FOUND, status=None
+        "neither the list nor a single knowledge doc is found", [DOCS, DOC], _NOT_FOUND, status=None
     ),
     "error-body": Drift(
         "every 404 has a `message` instead of an `error`",
         None,
-        response=JSONResponse({"message": "Not found"}, 404),
+        JSONResponse({"message": "Not found"}, 404),
         status=404,
     ),
 }
@@ -130,8 +126,8 @@ def apply_drifts(drifts: Iterable[Drift], path: str, response: Response) -> Resp
     """Return the response to send instead of this one."""
     for drift in drifts:
         if (drift.paths is None or path in drift.paths) and drift.status in (None, response.status_code):
-            if drift.change is None:
-                response = drift.response or response
+            if isinstance(drift.change, Response):
+                response = drift.change
             else:
                 response = JSONResponse(drift.change(json.loads(bytes(response.body))))
     return response
