@@ -511,8 +511,9 @@ def test_files_of_others_beside_temporary_ones(server: Server, client: Artanis, 
 def test_two_prompts_of_one_step(server: Server, client: Artanis, tmp_path: Path) -> None:
     """Two prompts of one step violate the contract, and nothing is written."""
     twins = [{**PROMPT, "id": "p1"}, {**PROMPT, "id": "p2"}]
-    history = {**PROMPT, "versions": [version("v", "x", active=True)]}
-    server.answers[:] = [lambda request: Answer(body={"prompts": twins} if "?" in request.path else history)]
+    versions = [version("v", "x", active=True)]
+    histories = {f"/api/prompts/{twin['id']}": {**twin, "versions": versions} for twin in twins}
+    server.answers[:] = [lambda request: Answer(body=histories.get(request.path, {"prompts": twins}))]
     with pytest.raises(APIResponseValidationError, match="the step 'classify' has two prompts"):
         pull_prompts(client, tmp_path / "prompts")
     assert not (tmp_path / "prompts").exists()

@@ -1,8 +1,8 @@
-"""Many traces in one loop: `client.traces.iter`, and the transport on aiohttp."""
+"""Many traces in one loop (`client.traces.iter`), every prompt with its versions, and the transport on aiohttp."""
 
-from ._ids import check_listed
+from ._prompts import aread_prompts, read_prompts
 from ._tasks import AsyncDetails
 from ._threads import details
 from ._window import Window
 
-__all__ = ["AsyncDetails", "Window", "check_listed", "details"]
+__all__ = ["AsyncDetails", "Window", "aread_prompts", "details", "read_prompts"]

@@ -11,6 +11,7 @@ import click
 
 from .._client import Artanis, credentials_of, project_of
 from .._files import replacing
+from ..bulk import read_prompts
 from ..evaluation import EvaluationExample, ScorecardRow, examples, scorecard
 from ._options import State, api_options, bulk_options
 from ._output import note, progress, rows
@@ -69,10 +70,9 @@ def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dic
 
 def _name_versions(client: Artanis) -> dict[str, str]:
     """Return the name of each prompt version by its id: its position, as in `artanis prompts versions`."""
-    histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
     return {
         version.id: f"{position}{' active' if version.is_active else ''}"
-        for history in histories
+        for _, history in read_prompts(client, project_of(client))
         for position, version in enumerate(history.versions)
     }
 

@@ -25,7 +25,7 @@ from uuid import UUID
 
 import attrs
 
-from artanis_api.models import PromptHistory, Trace, TraceDetail
+from artanis_api.models import Trace, TraceDetail
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
@@ -33,7 +33,7 @@ from .._files import replace_file, replacing
 from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
-from ..bulk import AsyncDetails, Window, check_listed, details
+from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
 from ._examples import examples, parse_steps
 from ._formats import Format, choose_format, format_example, format_heading
 from ._journal import Journal, Skipped, file_of_others, now
@@ -120,11 +120,8 @@ def export(
     with journal:
         _begin(request, journal, resume, recheck)
         listed = client.traces.list(**project, since=since, until=until)
-        prompts = client.prompts.list(**project) if request.format == "chat" else []
-        check_listed(client, prompts)
-        histories = [client.prompts.get(prompt.id) for prompt in prompts]
-        check_listed(client, prompts, histories)
-        contents = _contents_of(histories)
+        prompts = read_prompts(client, project) if request.format == "chat" else []
+        contents = {version.id: version.content for _, history in prompts for version in history.versions}
         with closing(details(client.api, partial(journal.missing, listed), window)) as found:
             for detail in found:
                 journal.add(_make_entry(request, detail, contents))
@@ -160,11 +157,8 @@ async def aexport(
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
         listed = await client.traces.list(**project, since=since, until=until)
-        prompts = await client.prompts.list(**project) if request.format == "chat" else []
-        check_listed(client, prompts)
-        histories = [await client.prompts.get(prompt.id) for prompt in prompts]
-        check_listed(client, prompts, histories)
-        contents = _contents_of(histories)
+        prompts = await aread_prompts(client, project) if request.format == "chat" else []
+        contents = {version.id: version.content for _, history in prompts for version in history.versions}
 
         async def missing() -> list[str]:
             return journal.missing(listed)
@@ -263,11 +257,6 @@ def _reuse_file(request: ExportRequest, journal: Journal) -> None:
                 text = file.read(entry["bytes"]).decode()
                 if entry["is_reviewed"] and not entry["skipped"]:
                     journal.add({**entry, "text": text})
-
-
-def _contents_of(prompts: Iterable[PromptHistory]) -> dict[str, str]:
-    """Return the content of each prompt version by its id."""
-    return {version.id: version.content for prompt in prompts for version in prompt.versions}
 
 
 def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str, str]) -> dict[str, Any]:

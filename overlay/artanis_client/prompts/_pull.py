@@ -25,9 +25,10 @@ from anyio import to_thread
 from artanis_api.models import Prompt, PromptHistory
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
+from .._credentials import Credentials
 from .._errors import APIResponseValidationError, ArtanisError, printable
 from .._files import replace_file
-from ..bulk import check_listed
+from ..bulk import aread_prompts, read_prompts
 
 StrPath = str | os.PathLike[str]
 
@@ -186,28 +187,21 @@ class Upstream:
 
 def _fetch(client: Artanis, project_slug: str | None, project_id: str | UUID | None) -> Upstream:
     project = project_of(client, project_slug, project_id)
-    prompts = client.prompts.list(**project)
-    check_listed(client, prompts)
-    histories = [client.prompts.get(prompt.id) for prompt in prompts]
-    return _render(client, project, prompts, histories)
+    return _render(credentials_of(client), project, read_prompts(client, project))
 
 
 async def _afetch(client: AsyncArtanis, project_slug: str | None, project_id: str | UUID | None) -> Upstream:
     project = project_of(client, project_slug, project_id)
-    prompts = await client.prompts.list(**project)
-    check_listed(client, prompts)
-    histories = [await client.prompts.get(prompt.id) for prompt in prompts]
-    return _render(client, project, prompts, histories)
+    return _render(credentials_of(client), project, await aread_prompts(client, project))
 
 
 def _render(
-    client: Artanis | AsyncArtanis, project: Mapping[str, str], prompts: list[Prompt], histories: list[PromptHistory]
+    credentials: Credentials, project: Mapping[str, str], prompts: Iterable[tuple[Prompt, PromptHistory]]
 ) -> Upstream:
-    credentials = credentials_of(client)
     url = f"{credentials.base_url}/api/prompts"
     files: dict[str, bytes] = {}
     entries: dict[str, Any] = {}
-    for prompt, history in sorted(zip(prompts, histories, strict=True), key=lambda pair: pair[0].step_id):
+    for prompt, history in sorted(prompts, key=lambda pair: pair[0].step_id):
         step = prompt.step_id
         if step in entries:
             raise APIResponseValidationError(f"the step {step!r} has two prompts, not one", method="GET", url=url)
@@ -229,7 +223,6 @@ def _render(
             "version_created_at": active[0].created_at.isoformat(),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in own.items()},
         }
-    check_listed(client, prompts, histories)
     owner = {"format": _FORMAT, "base_url": credentials.base_url, "org_slug": credentials.org_slug, **project}
     return Upstream({**owner, "prompts": entries}, files)
 
