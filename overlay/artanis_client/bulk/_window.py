@@ -88,10 +88,7 @@ class Window:
 
     def begin(self, ids: Sequence[str], http: Http | AsyncHttp) -> None:
         """Set the traces to read, and the client to read them with."""
-        self._ids = ids
-        self._max_retries = http.max_retries
-        self._pace = http.connections.pace
-        self._credentials = http.credentials
+        self._ids, self._http = ids, http
         self.workers = min(self._concurrency, http.connections.max_connections, len(ids))
 
     # By the consumer
@@ -138,7 +135,10 @@ class Window:
         if self._on_progress is None:
             return
         due, now = self.slots[0], _clock.monotonic()
-        end = max(self._pace.paused_until, due.retry_at if due.retry_at is not None and due.is_refused else 0.0)
+        end = max(
+            self._http.connections.pace.paused_until,
+            due.retry_at if due.retry_at is not None and due.is_refused else 0.0,
+        )
         if end > now >= self._reported_at + CHECK_INTERVAL:
             self._reported_at = now
             self._on_progress(Progress(self._done, len(self._ids), self._skipped, due.trace_id, None, end - now))
@@ -148,7 +148,7 @@ class Window:
         slot = self.slots.popleft()
         error: ArtanisError | None = None
         found = None if slot.detail is None else slot.detail.id
-        wrong = wrong_id(self._credentials, "traces", slot.trace_id, found)
+        wrong = wrong_id(self._http.credentials, "traces", slot.trace_id, found)
         if wrong is not None:
             slot.detail, slot.error = None, wrong
         try:
@@ -180,14 +180,14 @@ class Window:
         or has accepted nothing for two minutes, its error is raised.
         """
         now = _clock.monotonic()
-        delay = retry_delay(error, slot.failures + slot.refusals) if self._max_retries else None
+        delay = retry_delay(error, slot.failures + slot.refusals) if self._http.max_retries else None
         slot.is_refused = is_refusal(error)
         if slot.is_refused:
             since = self._refused_since = now if self._refused_since is None else self._refused_since
             may_retry = delay is not None and now + delay <= since + MAX_RETRY_TIME
             slot.refusals += 1
         else:
-            may_retry = slot.failures < self._max_retries
+            may_retry = slot.failures < self._http.max_retries
             slot.failures += 1
         if delay is None or not may_retry or not isinstance(error, ArtanisError):
             slot.error = error

@@ -94,14 +94,9 @@ def complain(text: str) -> None:
     note(f"artanis: {line(text, limit=2000)}")
 
 
-def out_json(data: Any, *, indent: int | None = 2) -> None:
-    """Print JSON in ASCII, which is the same in every encoding, and contains nothing that a terminal could obey."""
-    out(json.dumps(data, indent=indent, allow_nan=False))
-
-
 def out_object(output: str, data: Any) -> None:
-    """Print one object as `--json` or `--jsonl`."""
-    out_json(data, indent=2 if output == "json" else None)
+    """Print one object as `--json` or `--jsonl`, in ASCII: any encoding has it, and no terminal obeys it."""
+    out(json.dumps(data, indent=2 if output == "json" else None, allow_nan=False))
 
 
 def rows(
@@ -117,10 +112,10 @@ def rows(
         numbers: The columns to align to the right.
     """
     if output == "json":
-        out_json([data for data, _ in found] if document is None else document)
+        out_object(output, [data for data, _ in found] if document is None else document)
     elif output == "jsonl":
         for data, _ in found:
-            out_json(data, indent=None)
+            out_object(output, data)
     elif sys.stdout.isatty():
         from ._rich import print_table
 

@@ -33,8 +33,8 @@ def sandbox(state: State, **options: Any) -> None:
         else:
             for name, value in running.environment.items():
                 out(f"export {name}={shlex.quote(value)}")
-        sys.stdout.flush()
         note("The sandbox is running. Paste these lines into another shell to use it. Ctrl-C stops it.")
+        sys.stdout.flush()  # last, because a program that reads it may stop the sandbox at once
 
     serve(announce, **options)
 

@@ -13,19 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DRIFTS", "Credentials", "Sandbox"]
 
-# Loaded on first use, so that `python -m artanis_client.sandbox` can report a missing extra in one line.
-_MODULES = {"Credentials": "_sandbox", "DRIFTS": "_drift", "Sandbox": "_sandbox", "serve": "_sandbox"}
-
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
 
     def __getattr__(name: str) -> object:
-        if name not in _MODULES:
+        """Import the modules when a name is first used, so that the programs can report a missing extra in one line."""
+        if name not in {*__all__, "serve"}:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
         try:
-            module = import_module(f".{_MODULES[name]}", __name__)
+            from . import _drift, _sandbox
         except ImportError as error:
             raise ImportError("the sandbox needs an extra: pip install 'artanis-client[sandbox]'") from error
-        value = globals()[name] = getattr(module, name)
-        return value
+        return getattr(_drift if name == "DRIFTS" else _sandbox, name)

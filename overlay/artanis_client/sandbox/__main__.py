@@ -59,8 +59,9 @@ def _parser(drifts: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def _print_environment(sandbox: Sandbox) -> None:
     for name, value in sandbox.environment.items():
-        print(f"export {name}={shlex.quote(value)}", flush=True)
+        print(f"export {name}={shlex.quote(value)}")
     print("The sandbox is running. Paste these lines into another shell to use it. Ctrl-C stops it.", file=sys.stderr)
+    sys.stdout.flush()  # last, because a program that reads it may stop the sandbox at once
 
 
 if __name__ == "__main__":
