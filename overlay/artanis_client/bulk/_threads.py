@@ -90,6 +90,8 @@ class _WorkerThreads:
                         exchange.result = get_trace.sync_detailed(slot.trace_id, client=api)
                     window.succeed(slot, exchange.parsed(), len(exchange.result.content))
                 except BaseException as error:
+                    if self._stopped.is_set():
+                        return  # the request was cut off, which is neither a failure nor retried
                     window.fail(slot, error)
                 if window.wakes_consumer(slot):
                     self.finished.put(None)
