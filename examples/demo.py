@@ -1,7 +1,7 @@
 """What reading from Artanis looks like: prompts, reviewed traces, and an error. `make demo` runs it.
 
 It reads from the bundled sandbox, over HTTP; with --live (`make demo LIVE=1`) from Artanis, with the credentials that
-`Artanis()` finds. It asks for at most eight traces, and can change nothing: the API is read-only.
+`Artanis()` finds. It reads at most eight traces, and changes nothing: the API is read-only.
 """
 
 import argparse
@@ -37,19 +37,19 @@ MINUTE = "%Y-%m-%d %H:%M"
 
 
 def tour(client: Artanis, settings: dict[str, Any]) -> None:
-    """Every call that the client has a method for, and one that goes wrong."""
+    """Make every call that the client has a method for, and one that fails."""
     section("Active prompts", "prompts = client.prompts.list()")
     prompts = client.prompts.list()
     console.print(prompt_table(prompts) if prompts else "This project has no prompts yet, and no versions to compare.")
     if prompts:
         section("A prompt, and the version before it", "history = client.prompts.get(prompt.id)")
-        # The list does not say which prompts have more than one version; those that were changed have.
+        # The list does not show which prompts have several versions, but every prompt that was changed has.
         prompt = max(prompts, key=lambda prompt: (prompt.updated_at > prompt.created_at, prompt.updated_at))
         history = client.prompts.get(prompt.id)
         console.print(latest_change(history))
 
     section("The newest traces", "traces = [client.traces.get(trace.id) for trace in client.traces.list()[:8]]")
-    # The list has no spans, so that the reviews of n traces cost 1 + n requests.
+    # The list has no spans, so reading the reviews of n traces takes 1 + n requests.
     traces = [client.traces.get(trace.id) for trace in client.traces.list()[:8]]
     console.print(trace_table(traces) if traces else "This project has no traces yet, and no spans to show.")
     if traces:
@@ -66,7 +66,7 @@ def tour(client: Artanis, settings: dict[str, Any]) -> None:
 
 
 def review(span: models.Span) -> tuple[str, str, str]:
-    """What a reviewer made of a span. No field says it, but `output` and `approvedOutput` do together."""
+    """How to show what a reviewer decided, which follows from `output` and `approvedOutput`."""
     return REVIEWS[outcome(span)]
 
 
@@ -102,7 +102,7 @@ def span_tree(trace: models.TraceDetail) -> Tree:
     spans = {span.id: span for span in trace.spans[:50]}
     nodes = {id_: Tree(span_label(span, trace.feedback), guide_style="dim") for id_, span in spans.items()}
     root = Tree(f"trace {plain(trace.id)}, {trace.created_at:{MINUTE}}, {len(spans)} spans", guide_style="dim")
-    for id_, span in spans.items():  # in no promised order: a parent may come after its children
+    for id_, span in spans.items():  # the API promises no order, so a parent may come after its children
         nodes.get(span.parent_span_id or "", root).children.append(nodes[id_])
     if trace.spans[50:]:
         root.add(f"… {len(trace.spans[50:])} more spans")
@@ -110,7 +110,7 @@ def span_tree(trace: models.TraceDetail) -> Tree:
 
 
 def span_label(span: models.Span, feedback: list[models.Feedback]) -> Group:
-    """What a step returned, and what its reviewers made of that."""
+    """What a step returned, and what its reviewers decided and wrote."""
     sign = review(span)
     rows = Table.grid(Column(min_width=12, style="dim"), Column(overflow="fold"))
     if span.parent_span_id is None:
@@ -140,15 +140,15 @@ def diff(old: str, new: str, old_name: str = "", new_name: str = "") -> Table:
 
 
 def plain(value: Any, limit: int = 600) -> str:
-    """Text or JSON of a server in one line, cut, with escapes for what a terminal would obey instead of show."""
+    """Text or JSON from a server on one line, cut off at the limit, with control characters escaped."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    wanted = "\u00a0\u3000\u200c\u200d"  # spaces and joiners that scripts need, though isprintable() says no
+    wanted = "\u00a0\u3000\u200c\u200d"  # spaces and joiners of some scripts, which are not isprintable()
     shown = (c if c.isprintable() or c in wanted else c.encode("unicode_escape").decode() for c in text[:limit])
     return "".join(shown) + ("…" if len(text) > limit else "")
 
 
 def section(title: str, code: str) -> None:
-    """A heading, and the line of Python that fetches what is shown below it."""
+    """Print a heading, and the line of Python that fetches what follows."""
     console.print()
     console.rule(Text(title, "bold"), align="left", style="dim")
     console.print(Text(f">>> {code}\n", "dim"))

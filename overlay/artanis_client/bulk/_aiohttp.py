@@ -38,12 +38,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     Raises:
         CredentialsError: If a certificate cannot be loaded; in a call, if the proxy's URL is invalid.
-        TypeError: If `cert` is passed beside an SSLContext.
+        TypeError: If `cert` is passed together with an SSLContext.
         RuntimeError: In a call under trio, which aiohttp does not support.
     """
 
     own_arguments = frozenset({"verify", "cert", "proxy", "http2"})
-    """What `httpx_args` cannot hold beside this transport, because httpx would ignore it."""
+    """Arguments that `httpx_args` cannot have together with this transport, because httpx would ignore them."""
 
     def __init__(
         self, *, verify: ssl.SSLContext | str | os.PathLike[str] | bool = True, cert: Any = None, trust_env: bool = True
@@ -111,7 +111,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 def _authorization(proxy: httpx.Proxy) -> dict[str, str]:
-    """Return the header for a proxy with a password, which in the URL would be shown by aiohttp's errors."""
+    """Return the header with the proxy's password. In the proxy's URL, aiohttp's errors would show it."""
     if proxy.raw_auth is None:
         return {}
     return {"Proxy-Authorization": f"Basic {base64.b64encode(b':'.join(proxy.raw_auth)).decode()}"}
@@ -127,7 +127,7 @@ class _Body(httpx.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
-        # A body that was not read to its end leaves a connection that cannot be used again.
+        # A connection cannot be reused unless the body was read completely.
         if self._response.content.is_eof():
             self._response.release()
         else:
@@ -136,7 +136,7 @@ class _Body(httpx.AsyncByteStream):
 
 @contextlib.contextmanager
 def _mapped_exceptions() -> Generator[None]:
-    """Raise what httpx's own transport would."""
+    """Replace aiohttp's exceptions by those of httpx's own transport."""
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:

@@ -1,4 +1,4 @@
-"""Ids that the API returned: whether they can be asked for, and whether a detail is the one that was asked for."""
+"""Checks of ids that the API returned: a listed id must fit into a URL, and a detail must have the id requested."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LONGEST_ID = 2000  # characters; servers refuse URLs of 8 KiB, and httpx those o
 def wrong_id(
     credentials: Credentials, kind: str, listed: str, found: str | None = None
 ) -> APIResponseValidationError | None:
-    """Return the error for an id from a list that no path can contain, or for a detail with another id.
+    """Return the error if a listed id cannot be part of a URL, or if the detail has another id; otherwise None.
 
     Args:
-        credentials: Those of the client.
+        credentials: The client's credentials.
         kind: `traces` or `prompts`.
         listed: The id in the list.
         found: The id in the detail, if it has been read.
@@ -49,7 +49,7 @@ def wrong_id(
 def check_listed(
     client: Artanis | AsyncArtanis, prompts: Sequence[Prompt], histories: Sequence[PromptHistory] = ()
 ) -> None:
-    """Raise APIResponseValidationError if a listed prompt has an impossible id, or its history has another one."""
+    """Raise APIResponseValidationError if a prompt's id cannot be part of a URL, or its history has another id."""
     credentials = credentials_of(client)
     for prompt, history in itertools.zip_longest(prompts, histories):
         if error := wrong_id(credentials, "prompts", prompt.id, history.id if history else None):

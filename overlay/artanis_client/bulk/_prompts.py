@@ -14,7 +14,7 @@ def read_prompts(client: Artanis, project: Mapping[str, str]) -> list[tuple[Prom
     """Return each prompt as listed, and its history.
 
     Raises:
-        APIResponseValidationError: If a listed id is impossible, or if a history has another id than the list.
+        APIResponseValidationError: If a listed id cannot be part of a URL, or if its history has another id.
     """
     prompts = client.prompts.list(**project)
     check_listed(client, prompts)

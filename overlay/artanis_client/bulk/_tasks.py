@@ -1,6 +1,6 @@
 """`AsyncTraces.iter`: worker tasks, each on its own connection, read the traces of a window.
 
-A task group must not be open while the consumer has its turn: the group's cancel scope would swallow the consumer's
+A task group must not be open while the consumer's code runs: the group's cancel scope would swallow the consumer's
 cancellation, and only the task that opened the group may close it. So a background task owns the group, and
 cancelling its scope ends it.
 """
@@ -34,7 +34,7 @@ STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 
 
 class AsyncDetails(AsyncGenerator[TraceDetail, None]):
-    """The iterator that `AsyncTraces.iter` returns. A class, because a generator's `aclose()` cannot be shielded."""
+    """The iterator that `AsyncTraces.iter` returns. A generator would not do: its `aclose()` cannot be shielded."""
 
     def __init__(self, api: AuthenticatedClient, ids: Callable[[], Awaitable[Sequence[str]]], window: Window) -> None:
         self._api = api
@@ -89,7 +89,7 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         if self._ids is not None:
             window.begin(await self._ids(), http)
             self._ids = None
-        while True:  # no explicit checkpoint: this waits at least once per window
+        while True:  # no checkpoint is needed: the loop waits at least once per window
             window.refill()
             if not window.slots:
                 raise StopAsyncIteration
@@ -105,7 +105,7 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
 
 
 class _WorkerTasks:
-    """A background task, and in it a group with a task for each request in flight."""
+    """A background task with a task group that runs one task for each request in flight."""
 
     def __init__(self, api: AuthenticatedClient, http: AsyncHttp, window: Window) -> None:
         self._api = api
@@ -120,7 +120,7 @@ class _WorkerTasks:
         native: Any = current_token().native_token
         if isinstance(native, asyncio.AbstractEventLoop):
             self._call_soon: Callable[..., object] = native.call_soon_threadsafe
-            self._task: object = native.create_task(self._run())  # kept, because the event loop keeps no task alive
+            self._task: object = native.create_task(self._run())  # the event loop has only a weak reference to it
         else:
             from trio.lowlevel import enable_ki_protection, spawn_system_task
 
@@ -136,7 +136,7 @@ class _WorkerTasks:
                 self._group.start_soon(self._worker, self._idle.pop())
 
     async def wait(self, seconds: float) -> None:
-        """Wait until the consumer has something to do, or until the time is over."""
+        """Wait until the consumer has something to do, but no longer than this many seconds."""
         self._changed = anyio.Event()
         if not self._ended.is_set():
             with anyio.move_on_after(seconds):
@@ -150,7 +150,7 @@ class _WorkerTasks:
             self._call_soon(self._scope.cancel)
 
     async def stop(self) -> None:
-        """Cancel pending requests, and wait shortly for the tasks."""
+        """Cancel pending requests, and wait briefly for the tasks."""
         self._scope.cancel()
         with anyio.move_on_after(STOP_TIMEOUT, shield=True):
             await self._ended.wait()
@@ -191,9 +191,9 @@ class _WorkerTasks:
 
 
 class _WorkerConnections:
-    """What one worker sends through: its own connection, and the slots and key lock of the client.
+    """The connections of one worker: its own HTTP connection, with the client's slots and key lock.
 
-    If the user chose the connections by transport, mounts or limits, those are used.
+    If the user chose a transport, mounts or limits, the worker uses the client's connections instead.
     """
 
     def __init__(self, shared: AsyncConnections) -> None:

@@ -1,8 +1,8 @@
 """`Traces.iter`: worker threads, each on its own connection, read the traces of a window.
 
-Each worker has its own connection because httpx's pool looks at all of its connections for every request, and because
-a connection of one worker can be cut off without harm to the others. That is how a loop ends early: a thread that
-waits for an answer does not notice that its socket was closed, only that it was shut down.
+Each worker has its own connection, for two reasons. httpx's pool scans all of its connections for every request. And
+when a loop ends early, each pending request is cut off by shutting down its socket: a thread that waits for a response
+does not notice when the socket is closed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
 def details(
     api: AuthenticatedClient, ids: Callable[[], Sequence[str]], window: Window
 ) -> Generator[TraceDetail, None, None]:
-    """Yield the traces of a window; `ids` lists them."""
+    """Yield the traces with the ids that `ids()` returns, in the same order."""
     http = cast(Http, api.get_httpx_client())
     window.begin(ids(), http)
     workers = _WorkerThreads(api, http, window)
@@ -59,10 +59,10 @@ def details(
 
 
 class _WorkerThreads:
-    """The worker threads of one loop. They are daemons, so that a pending request does not delay the exit."""
+    """The worker threads of one loop. They are daemons, so that a pending request cannot delay the program's exit."""
 
     def __init__(self, api: AuthenticatedClient, http: Http, window: Window) -> None:
-        # Queues in C: an interrupt inside them leaves nothing locked.
+        # SimpleQueue is written in C, so an interrupt cannot leave it locked.
         self.turns: SimpleQueue[bool] = SimpleQueue()  # a True for each pending trace; False ends a worker
         self.finished: SimpleQueue[None] = SimpleQueue()
         self._window = window
@@ -99,7 +99,7 @@ class _WorkerThreads:
             connections.close()
 
     def stop(self) -> None:
-        """Make queued requests fail, cut off pending ones, and wait shortly for the threads."""
+        """Make queued requests fail, cut off pending ones, and wait briefly for the threads."""
         if os.getpid() != self._pid:
             return  # in a forked process, the threads and connections are those of the parent
         self._stopped.set()
@@ -114,10 +114,10 @@ class _WorkerThreads:
 
 
 class _WorkerConnections:
-    """What one worker sends through: its own connection, and the slots and key lock of the client.
+    """The connections of one worker: its own HTTP connection, with the client's slots and key lock.
 
-    If the user chose the connections (transport, mounts or limits), those are used; then pending requests cannot be
-    interrupted when the loop ends.
+    If the user chose a transport, mounts or limits, the worker uses the client's connections instead. Then pending
+    requests are not cut off when the loop ends.
     """
 
     def __init__(self, shared: Connections, stopped: threading.Event) -> None:

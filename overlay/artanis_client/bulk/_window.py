@@ -1,4 +1,4 @@
-"""The window of traces that are read ahead of the consumer, in the order of the list. Does no I/O or waiting.
+"""The window of traces that are read ahead of the consumer, in the order of the list. It neither waits nor does I/O.
 
 The consumer adds traces to `pending`, workers take them from there. A failed trace that can be read again waits in a
 heap, not in a worker, until the consumer makes it pending again.
@@ -36,7 +36,7 @@ READ_AHEAD = 2  # traces in the window per request in flight, so that a slow ans
 # Limits of the window while the trace that is due waits for a retry.
 MAX_TRACES = 1000
 MAX_BYTES = 16 * 1024 * 1024
-CHECK_INTERVAL = 1.0  # seconds at most between two looks at the state, and at least between two reports of a pause
+CHECK_INTERVAL = 1.0  # seconds; the window is checked at least, and a pause reported at most, this often
 SKIPPABLE = (NotFoundError, APIResponseValidationError)
 _log = logging.getLogger("artanis_client")
 
@@ -60,7 +60,7 @@ class Slot:
 
     @property
     def is_done(self) -> bool:
-        """Whether the trace was read, or cannot be."""
+        """Whether the trace has been read or has failed for good."""
         return self.detail is not None or self.error is not None
 
 
@@ -94,7 +94,7 @@ class Window:
     # By the consumer
 
     def refill(self) -> int:
-        """Make traces pending for which there is room, and those whose retry is due. Return how many."""
+        """Make traces pending that are due for a retry, and new ones while there is room. Return how many."""
         count = self._make_retries_pending()
         limit, most = READ_AHEAD * self.workers, READ_AHEAD * self.workers - len(self.pending)
         if self.slots and self.slots[0].retry_at is not None and sum(slot.size for slot in self.slots) < MAX_BYTES:
@@ -125,7 +125,7 @@ class Window:
         self.pending = deque(slot for slot in self.slots if not slot.is_done and slot.retry_at is None)
 
     def seconds_to_wait(self) -> float:
-        """Return after how many seconds at most to look again, while the trace that is due is not done."""
+        """Return how many seconds the consumer may wait for the next trace before it must check the window again."""
         if not self._retries:
             return CHECK_INTERVAL
         return min(CHECK_INTERVAL, max(0.0, self._retries[0][0] - _clock.monotonic()))
@@ -163,7 +163,7 @@ class Window:
                 self._on_progress(Progress(self._done, len(self._ids), self._skipped, slot.trace_id, error))
             return slot.detail
         finally:
-            del slot, error, wrong  # its traceback refers to this frame, which would refer back to it
+            del slot, error, wrong  # an error's traceback refers to this frame, which must not refer back to the error
 
     # By the workers
 
@@ -199,7 +199,7 @@ class Window:
     def wakes_consumer(self, slot: Slot) -> bool:
         """Return whether the consumer has something to do after an attempt to read this trace.
 
-        Waking it each time would cost 10% of the rate.
+        Waking it after every attempt would reduce the throughput by 10%.
         """
         try:
             due = self.slots[0]

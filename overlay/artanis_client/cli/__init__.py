@@ -1,7 +1,7 @@
 """The command `artanis`: look at prompts and traces, export, report, diagnose. Needs the extra `cli`.
 
-Importing this package, its `_exit_codes` or its `_streams` needs no extra, so the programs of the other folders share
-the exit codes and the care of the standard streams.
+This package, `_exit_codes` and `_streams` can be imported without the extra, so that
+`python -m artanis_client.contract` and `python -m artanis_client.sandbox` can use them.
 """
 
 import sys

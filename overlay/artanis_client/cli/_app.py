@@ -71,7 +71,7 @@ def artanis(ctx: click.Context) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit status."""
     prepare_streams()
-    for name in ("COLUMNS", "LINES"):  # set to 0, they would leave no room for anything; unset, the size is found out
+    for name in ("COLUMNS", "LINES"):  # 0 would leave no room for output; unset, the size is detected
         if not re.fullmatch("0*[1-9][0-9]*", os.environ.get(name, "")):
             os.environ.pop(name, None)
     if instruction := os.environ.get("_ARTANIS_COMPLETE"):

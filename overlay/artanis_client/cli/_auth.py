@@ -218,7 +218,7 @@ class _Profile:
 
 @contextmanager
 def _nothing_else_configured() -> Generator[None]:
-    """Hide the environment and the configuration file, so that only what will be written is tried."""
+    """Hide the environment and the configuration file, so that `login` tries exactly what it will write."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARTANIS_")}
     os.environ["ARTANIS_CONFIG_FILE"] = os.devnull
     try:

@@ -29,7 +29,7 @@ MAX_SKEW = 30  # seconds between this machine's clock and the server's
 MIN_VALIDITY = 14  # days
 CONNECT_TIMEOUT = 5.0  # seconds
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
-# What can fail, the check that it fails, and the remedy; the first match counts.
+# An error, the check that it fails, and the remedy. The first match applies.
 _FAILURES: list[tuple[Any, str, str]] = [
     (_errors.AuthenticationError, "authentication", "Run 'artanis auth login' with a valid key."),
     (_errors.PermissionDeniedError, "organization", "Check that the project and the key belong to the organization."),
@@ -129,7 +129,7 @@ def _reach(client: Artanis) -> Iterator[Check]:
     if proxy := environment_proxy(url):
         url = proxy.url
         address = f"{url.scheme}://{url.netloc.decode()}"
-        yield Check("proxy", "ok", f"{address}, from the environment; the next checks are about the proxy")
+        yield Check("proxy", "ok", f"{address}, from the environment; the next checks are of the proxy")
     host = url.host
     port = url.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(url.scheme, 80)
     found, problem, seconds = _try(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -194,7 +194,7 @@ def _request(client: Artanis, state: State) -> Iterator[Check]:
 
 
 def _failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check]:
-    """Report the step that failed, and the steps that must have worked before it."""
+    """Report the check that failed, and before it those that must have passed."""
     name, remedy = next((name, remedy) for kind, name, remedy in _FAILURES if isinstance(error, kind))
     if name == "http":
         yield Check(name, "failed", detail, remedy, seconds)

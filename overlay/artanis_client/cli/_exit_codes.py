@@ -13,7 +13,7 @@ USAGE = 2
 CREDENTIALS = 3
 """Credentials are missing or unsafe, or the API refuses them."""
 NOT_FOUND = 4
-"""The API knows no such project, prompt or trace."""
+"""The project, prompt or trace does not exist."""
 API = 5
 """The API cannot be reached, fails, or returns something unexpected."""
 INTERRUPTED = 130
@@ -21,11 +21,7 @@ INTERRUPTED = 130
 
 
 def exit_code_of(error: BaseException) -> int | None:
-    """Map an exception to the exit code of the command that it ends.
-
-    Returns:
-        None for an exception that only a bug raises.
-    """
+    """Return the exit code of a command that ends with this exception; None if only a bug can raise it."""
     match error:
         case KeyboardInterrupt():
             return INTERRUPTED

@@ -75,13 +75,13 @@ def out(text: str) -> None:
 
 
 def out_summary(text: str) -> None:
-    """Print what a command has done. Its work counts even if stdout is closed."""
+    """Print what a command has done, unless stdout is closed: the command has succeeded all the same."""
     if not isinstance(sys.stdout, ClosedStdout):
         out(text)
 
 
 def note(text: str) -> None:
-    """Print something that is not data. If nobody can read it, the exit status still says how the command ended."""
+    """Print a message on stderr. If that fails, the exit status still tells how the command ended."""
     try:
         sys.stderr.write(escape(text) + "\n")
         sys.stderr.flush()
@@ -95,7 +95,7 @@ def complain(text: str) -> None:
 
 
 def out_object(output: str, data: Any) -> None:
-    """Print one object as `--json` or `--jsonl`, in ASCII: any encoding has it, and no terminal obeys it."""
+    """Print an object as `--json` or `--jsonl`, in ASCII: it can be encoded anywhere, and controls no terminal."""
     out(json.dumps(data, indent=2 if output == "json" else None, allow_nan=False))
 
 

@@ -126,7 +126,7 @@ def pull(state: State, directory: Path, force: bool) -> None:
         except PromptConflictError as error:
             files = f"These files were edited or not written by a pull: {', '.join(error.files)}."
             raise Failure(f"{files} Commit them or move them away, then pass --force.", NEGATIVE) from None
-    if state.output or not isinstance(sys.stdout, ClosedStdout):  # the files are what counts
+    if state.output or not isinstance(sys.stdout, ClosedStdout):  # the pull has succeeded even if stdout is closed
         _print_names(state, "file", report, report)
     if not report["written"] and not report["removed"]:
         note("Nothing has changed.")

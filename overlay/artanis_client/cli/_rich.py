@@ -1,4 +1,4 @@
-"""What Rich renders: tables, and traces as trees. Imported only to show one, because Rich is slow to import."""
+"""Tables, and traces as trees, rendered by Rich. Imported only when needed, because Rich is slow to import."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def print_trace(trace: TraceDetail) -> None:
 
 
 def _parents_first(spans: list[Span]) -> Iterator[Span]:
-    """Yield each span once, after its parent, unless the parent is missing or below the span itself."""
+    """Yield each span once, after its parent, unless the parent is missing or is a descendant of the span."""
     children: dict[str | None, list[Span]] = {}
     ids = {span.id for span in spans}
     for span in spans:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TextIO
 
 
 class ClosedStdout(io.TextIOBase):
-    """In place of a closed stdout: writing fails, as it does for programs in C."""
+    """Takes the place of a closed stdout. Writing to it fails, as it does for programs in C."""
 
     def write(self, _: str) -> NoReturn:
         """Raise OSError."""
@@ -18,11 +18,11 @@ class ClosedStdout(io.TextIOBase):
 
 
 def prepare_streams() -> None:
-    """Replace streams that are closed, where Python has None, and escape what stdout and stderr cannot encode."""
+    """Replace closed streams, for which Python has None, and escape what stdout and stderr cannot encode."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed; otherwise the next file or socket would take its place
+        except OSError:  # closed; open it, or the next file or socket would get its number
             os.open(os.devnull, os.O_RDWR)
     missing = {"stdin": io.TextIOWrapper(io.BytesIO()), "stdout": ClosedStdout(), "stderr": io.StringIO()}
     for name, stream in missing.items():
@@ -44,7 +44,7 @@ def write_bytes(text: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send the rest of a stream that cannot be written to nowhere: at exit, Python would try again, and complain."""
+    """Redirect a broken stream to the null device. Otherwise Python flushes it again at exit, and prints an error."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, stream.fileno())
     os.close(descriptor)

@@ -18,7 +18,7 @@ from ._output import note, out, out_object, rows
 @click.option("--seed", type=int, default=0, show_default=True, help="Selects the data and the faults.")
 @click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each response.")
 @click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that fail, 0 to 1.")
-@click.option("--drift", multiple=True, metavar="NAME", help="Depart from openapi.yaml; an unknown name lists all.")
+@click.option("--drift", multiple=True, metavar="NAME", help="Deviate from openapi.yaml; an unknown name lists all.")
 @output_options
 def sandbox(state: State, **options: Any) -> None:
     """Serve the API with made-up data on 127.0.0.1 until Ctrl-C. Needs the extra 'sandbox'.

@@ -80,8 +80,8 @@ def show(state: State, trace_id: str) -> None:
 def export_(state: State, file: Path, **options: Any) -> None:
     """Write evaluation examples, one per span, to FILE (.jsonl or .csv).
 
-    FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, where --resume
-    continues.
+    FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, and --resume continues
+    from there.
     """
     if options["format"] == "chat" and "unreviewed" in (options["outcomes"] or ()):
         raise click.UsageError("--format chat needs approved outputs. Remove --outcome unreviewed.")

@@ -73,10 +73,9 @@ class EvaluationExample:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the example from which `to_dict` made the data.
+        """Restore an example from what `to_dict` returned.
 
-        Unknown keys are ignored. So is `outcome`, which is computed again because one of the outputs may have been
-        edited.
+        Unknown keys are ignored. So is `outcome`: it is computed again, because the outputs may have been edited.
 
         Raises:
             ValueError: If a key is missing, a time is not ISO 8601, or `feedback` is not a list of strings.

@@ -101,8 +101,8 @@ def export(
         recheck: "all" reads every trace. "unreviewed" keeps from the existing file the traces that were completely
             reviewed when it was written and have not been updated since. This misses later changes to a completed
             review (another approved output, a further comment), because Artanis does not change `updatedAt` then. If
-            the file was edited, or exported with other arguments, every trace is read. Both read a trace again if one
-            of its spans was left out.
+            the file was edited, or exported with other arguments, every trace is read. Either way, a trace is read
+            again if one of its spans was left out.
 
     Raises:
         ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export.

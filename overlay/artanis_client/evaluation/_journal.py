@@ -29,7 +29,7 @@ from .._errors import ArtanisError
 from .._files import warn_once
 
 _HEADER = {"kind": "artanis-client export, not complete", "version": 1}
-_START = b'{"kind":"artanis-client export, not complete"'  # of every journal
+_START = b'{"kind":"artanis-client export, not complete"'  # how every journal starts
 _TEMPORARY = re.compile(r'"temporary":"(\.artanis-[0-9a-f]{16}\.tmp)"')
 
 
@@ -61,7 +61,7 @@ class Journal:
         self.skipped: list[Skipped] = []
         """The traces that this run has skipped."""
         self.causes: Counter[str] = Counter()
-        """Why, in words that do not name the trace."""
+        """How many traces were skipped for each cause, described without the id of the trace."""
         self.last_error: ArtanisError | None = None
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Journal:
 
         Raises:
             ValueError: If the journal to continue has another header.
-            FileExistsError: If the file is no journal.
+            FileExistsError: If the file is not a journal.
             ArtanisError: If another export has locked the journal.
         """
         self._file = _open_locked(self._path)
@@ -171,8 +171,8 @@ class Journal:
 
 
 def file_of_others(path: Path) -> FileExistsError:
-    """Return the error for a file that has the name of one of ours, but other content."""
-    problem = "This file was not written by artanis-client. Move it away, or choose another path to export to"
+    """Return the error for a file that no export wrote, although it has the name of one that an export writes."""
+    problem = "This file was not written by artanis-client. Move it away, or export to another path"
     return FileExistsError(errno.EEXIST, problem, str(path))
 
 
@@ -201,7 +201,7 @@ def _open_locked(path: Path) -> IO[bytes]:
         pass  # locked, or removed by an export that has just finished
     except OSError as error:
         warn_once(
-            f"{path} cannot be locked ({error.strerror}): take care that no other export writes to it at the same time."
+            f"{path} cannot be locked ({error.strerror}). Make sure that no other export writes to it at the same time."
         )
         return file
     file.close()

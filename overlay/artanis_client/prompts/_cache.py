@@ -1,6 +1,6 @@
 """`PromptCache` runs refreshes in threads, `AsyncPromptCache` in tasks.
 
-What they serve, when they refresh and what a failure means is decided in `_policy.py`.
+`_policy.py` decides what they serve, when they refresh and what a failure means.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _Cache(Generic[C]):
         return None if served.source_of(step_id) == "fallback" else served.age()
 
     def __repr__(self) -> str:
-        policy = getattr(self, "_policy", "no project")  # a traceback of the constructor may show it without
+        policy = getattr(self, "_policy", "no project")  # not set yet if a traceback shows the constructor
         return f"<{type(self).__name__} of {policy}>"
 
 
@@ -114,7 +114,7 @@ class PromptCache(_Cache[Artanis]):
     `ttl`, one request in the background loads them again, and the old ones are served until it succeeds. A failure is
     logged once and retried later, after at most one minute unless the server asks for more. If nothing can be loaded at
     the start, the snapshot is used, then the fallback; for a step in neither, `get` raises the API's error. An error
-    that waiting does not cure, such as a wrong key (401), organization (403) or configuration, is never hidden: `get`
+    that retrying cannot fix, such as a wrong key (401), organization (403) or configuration, is never hidden: `get`
     raises it at the start, and later it is logged as an error. A project that no longer exists (404) is logged as an
     error, too, while its old prompts are served.
 
@@ -129,12 +129,14 @@ class PromptCache(_Cache[Artanis]):
         project_slug, project_id: The project, if not the client's own. Pass only one of them.
         ttl: Seconds after which the prompts are loaded again.
         stale_for: Seconds beyond `ttl` for which prompts, including those of a snapshot, may be served while they
-            cannot be loaded. After that, `get` waits for the API again. None means no limit, 0 means nothing stale.
-        snapshot: A file that keeps the prompts for a start while the API is down. It is replaced atomically when they
-            change (with `stale_for`, on each refresh), and only its owner can read it. It is ignored if it is damaged,
-            or if it belongs to another host, organization or project.
-        fallback: Texts by step, for a start without the API if the snapshot lacks the step. Prompts made from them have
-            an empty `id`, no `output_schema`, and dates in 1970. For all other steps, `get` raises the API's error.
+            cannot be loaded. After that, `get` waits for the API again. None means no limit; 0 means that nothing stale
+            is served.
+        snapshot: A file that stores the prompts, in case the API is down at the next start. It is replaced atomically
+            when they change (with `stale_for`, on each refresh), and only its owner can read it. It is ignored if it is
+            damaged, or if it belongs to another host, organization or project.
+        fallback: Texts by step, used if the API is down at the start and the snapshot lacks the step. Prompts made from
+            them have an empty `id`, no `output_schema`, and dates in 1970. For all other steps, `get` raises the API's
+            error.
         on_change: A function that is called after a refresh with the old and the new prompt of each step that changed.
             A new step has None as the old prompt, and a removed step has None as the new one. The function runs in the
             thread that loaded the prompts, and the next refresh waits for it: if it hangs, nothing is refreshed any
@@ -267,7 +269,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
                 except Exception as error:
                     self._policy.fail(refresh, error)
                 refresh.ready.set()
-                with anyio.CancelScope(shield=True):  # a program that exits at once has a snapshot next time
+                with anyio.CancelScope(shield=True):  # even a program that exits at once leaves a snapshot
                     await self._save(refresh)
                 for old, new in refresh.changes:
                     await self._notify(old, new)
@@ -307,7 +309,7 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
 
 
 def _make_fallback(texts: Mapping[str, str]) -> list[Prompt]:
-    """Return prompts without an id, so that nobody can mistake them for prompts of the API."""
+    """Return prompts with an empty id, so that nobody can mistake them for prompts of the API."""
     if not isinstance(texts, Mapping) or not all(isinstance(each, str) for pair in texts.items() for each in pair):
         raise TypeError("fallback must be a mapping from steps to texts, both strings.")
     others: dict[str, Any] = {"id": "", "output_schema": None, "created_at": _EPOCH, "updated_at": _EPOCH}

@@ -47,12 +47,12 @@ class Served:
     prompts: dict[str, Prompt] = attrs.field(converter=_by_step)
     source: Literal["api", "snapshot", "fallback"]
     loaded_at: float
-    """When the API returned it. This and the other times are those of the monotonic clock."""
+    """When the API returned the prompts. All times are on the monotonic clock."""
     expires_at: float
-    """From then on it is not served any more."""
+    """From then on the prompts are not served any more."""
     fresh_until: float = -math.inf
     error: Exception | None = None
-    """Why something other than the API's prompts is served."""
+    """The failure because of which the snapshot or the fallback is served."""
     fallback: Set[str] = frozenset()
     """The steps whose prompts are fallbacks."""
     texts: dict[str, str] = attrs.field(init=False, default=attrs.Factory(_to_texts, takes_self=True))
@@ -119,7 +119,7 @@ class Refresh:
     """Whether it has succeeded or failed."""
 
     def is_alive(self) -> bool:
-        """Return whether it can finish. If its event loop has ended or paused, or after a fork, it never does."""
+        """Return whether it can finish. It cannot if its event loop has ended or paused, or after a fork."""
         pid, reference = self.loop
         loop = reference and reference()
         is_running = getattr(loop, "is_running", lambda: loop is not None or reference is None)
@@ -153,7 +153,7 @@ class Policy:
     """Those in progress, by process and event loop. With threads there is at most one."""
     _locks: dict[int, threading.Lock] = attrs.field(factory=dict)
     _was_cut_short: bool = False
-    """Whether the event loop of the last refresh ended first. The next may end as early, so that caller waits."""
+    """Whether the last refresh was lost with its event loop. The next loop may end as early, so its caller waits."""
     _refresh_at: float = -math.inf
     _failures: int = 0
     """How many refreshes in a row have failed."""
@@ -273,7 +273,7 @@ class Policy:
             self.snapshot.write([*served.texts.values()])
 
     def finish(self, refresh: Refresh) -> None:
-        """Release the waiters, and allow the next refresh. Without an outcome, one of the waiters starts it."""
+        """Release the waiters, and allow the next refresh. If this one was cut short, a waiter starts the next."""
         with self.lock():
             self._forget(refresh)
         refresh.ready.set()

@@ -42,7 +42,7 @@ _OWN_TEMPORARY = re.compile(r"\.artanis-pull-[0-9a-f]{16}\.(?:json|tmp)")
 _UNSAFE = re.compile(r"[^a-z0-9._-]|^[.-]|^(?=(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)).")
 _MAX_STEM = 240  # bytes; a name may have 255, and .schema.json must fit
 
-_NOT_A_FILE = "not a file"  # in place of the hash of a link or a pipe, so that it equals no hash
+_NOT_A_FILE = "not a file"  # stands for the hash of a link or a pipe, and equals no real hash
 
 
 class PromptConflictError(ArtanisError):
@@ -135,7 +135,8 @@ def pull_prompts(
 
     Raises:
         PromptConflictError: If there are such files and `force` is false. Nothing was written.
-        APIResponseValidationError: If two prompts have the same step, or a prompt has not exactly one active version.
+        APIResponseValidationError: If two prompts have the same step, or a prompt does not have exactly one active
+            version.
         ArtanisError: If a call fails, or if `prompts.json` is damaged or belongs to another host, organization or
             project.
         OSError: If a file cannot be read or written. No file is half-written, and the next pull continues.
@@ -179,7 +180,7 @@ async def aprompts_status(
 
 @attrs.frozen
 class Upstream:
-    """What a pull without local edits leaves in a directory."""
+    """The manifest and the files that a pull into an empty directory writes."""
 
     manifest: dict[str, Any]
     files: dict[str, bytes]
@@ -256,7 +257,7 @@ class FileState:
     wanted: str | None
     """What is upstream."""
     is_edited: bool
-    """Whether there is a file that is neither upstream nor written by a pull, including pulls that were killed."""
+    """Whether the file matches neither upstream nor anything that a pull wrote, even one that was killed."""
 
     @property
     def is_missing(self) -> bool:
@@ -308,7 +309,7 @@ def _read_manifest(path: Path, upstream: Upstream) -> dict[str, Any] | None:
 
 
 def _left_overs(path: Path, suffix: str = "") -> list[Path]:
-    """Return the temporary files of pulls that were killed, and nobody else's."""
+    """Return the temporary files of pulls that were killed, and no other files."""
     found = path.glob(f"{_TEMPORARY}*{suffix}")
     return [each for each in found if _OWN_TEMPORARY.fullmatch(each.name)]
 

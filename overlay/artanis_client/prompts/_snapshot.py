@@ -1,4 +1,4 @@
-"""The snapshot: a file that keeps a project's prompts for a start while the API is down.
+"""The snapshot: a file that stores a project's prompts, in case the API is down at the next start.
 
 It is JSON: the prompts as the API returned them, the project they belong to, when it was written, and a checksum.
 """
@@ -37,8 +37,8 @@ class Snapshot:
         self._path = Path(path).absolute()  # the process may change its working directory
         self._owner = owner
         self._max_age = max_age
-        self._prompts: list[str] = []  # those in the file, as far as known
-        self._problems: dict[str, str] = {}  # by what could not be done, so that each is logged once
+        self._prompts: list[str] = []  # those known to be in the file
+        self._problems: dict[str, str] = {}  # by action, so that each problem is logged once
 
     def read(self) -> tuple[list[Prompt], float] | None:
         """Return the prompts and their age in seconds, or None if there is no file.
@@ -90,7 +90,7 @@ class Snapshot:
         self.report("written", problem)
 
     def report(self, action: str, problem: str) -> None:
-        """Log once, until it changes or goes away, why the file cannot be used or written."""
+        """Log why the file cannot be used or written, unless the last attempt failed for the same reason."""
         if problem and problem != self._problems.get(action):
             _log.warning("The prompt snapshot %s cannot be %s: %s.", self._path, action, printable(problem))
         self._problems[action] = problem

@@ -14,7 +14,7 @@ MAX_COUNTED = 10_000  # different corrections in memory at once
 MAX_SHOWN = 20
 MAX_VALUE = 120  # characters of a path or value
 
-_ABSENT: Any = object()  # stands for a value that only the other of two outputs has
+_ABSENT: Any = object()  # stands for a value that is in only one of two outputs
 
 
 class FrequentItems:
@@ -66,8 +66,8 @@ class Corrections:
 
 
 def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the path and the two values of every difference, as deep in the JSON as possible."""
-    todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # a recursion would fail at a depth of 1,000
+    """Yield the path and both values of every difference, as deep in the JSON as possible."""
+    todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # recursion would fail at a depth of 1,000
     while todo:
         path, old, new = todo.pop()
         if len(path) > MAX_VALUE:
@@ -81,7 +81,7 @@ def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _paired(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Pair the elements of two lists; if their lengths differ, without the equal elements at both ends."""
+    """Pair the elements of two lists. If their lengths differ, leave out the equal elements at both ends."""
     start, old_end, new_end = 0, len(old), len(new)
     if old_end != new_end:
         while start < min(old_end, new_end) and equal_json(old[start], new[start]):

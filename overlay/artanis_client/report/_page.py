@@ -1,7 +1,7 @@
 """The scorecard as one HTML page that needs no script and no network.
 
-This module computes what the page shows; the template `page.html.j2` and the style sheet `page.css` say how. Only
-counts are kept of the examples, so that a project of any size can be reported.
+This module computes what the page shows; the template `page.html.j2` and the style sheet `page.css` lay it out.
+Examples are counted and then dropped, so that memory does not limit the size of a project.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _version_name(row: ScorecardRow, names: Mapping[str, str]) -> str:
 
 
 def _labelled(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> list[tuple[str, ScorecardRow]]:
-    """Give each prompt version of a step a short label that no other one has."""
+    """Give each prompt version of a step a short, unique label."""
     labels = [_text.shorten(_version_name(row, names)) for row in rows]
     if len(set(labels)) < len(labels):  # ids that differ only in the middle
         labels = [f"version {number}" for number, _ in enumerate(labels, 1)]

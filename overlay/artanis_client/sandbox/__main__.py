@@ -52,7 +52,7 @@ def _parser(drifts: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="NAME",
         action="append",
         default=argparse.SUPPRESS,
-        help="depart from openapi.yaml in one of the ways below; can be repeated",
+        help="deviate from openapi.yaml in one of the ways below; can be repeated",
     )
     return parser
 

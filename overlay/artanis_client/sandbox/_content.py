@@ -11,7 +11,7 @@ class Version(NamedTuple):
     created: str
     content: str
     right: float = 0
-    """Share of right outputs of the step while a prompt's version is active."""
+    """Share of the step's outputs that are right while this prompt version is active."""
 
 
 class Versions(NamedTuple):
@@ -21,7 +21,7 @@ class Versions(NamedTuple):
     """Index of the active version; a later one is a draft that no trace has used."""
     versions: list[Version]
     fields: dict[str, Any]
-    """What the API returns beside id and versions."""
+    """The other fields that the API returns."""
 
     def at(self, timestamp: str) -> int:
         """Return the index of the version that was active at a time."""

@@ -10,7 +10,7 @@ from ._content import DOCS, PROMPTS, Versions
 from ._random import KeyedRandom
 from ._runs import MINUTE, JsonObject, Runs, timestamp
 
-# By resource, the field of the list's body that has the items.
+# The field of a list's body that contains the items, by resource.
 LIST_KEYS = {"prompts": "prompts", "traces": "traces", "knowledge-docs": "knowledgeDocs"}
 
 
@@ -38,7 +38,7 @@ class Project:
         self._listed: dict[str, dict[str, bytes]] = {resource: {} for resource in LIST_KEYS}  # encoded items by id
         self._details: dict[str, dict[str, JsonObject]] = {
             "prompts": {},
-            "traces": {},  # only changed and added ones; the others are made when they are asked for
+            "traces": {},  # only changed and added ones; the others are made on request
             "knowledge-docs": {},
         }
         for index in range(traces):

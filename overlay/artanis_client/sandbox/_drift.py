@@ -1,4 +1,4 @@
-"""Ways in which a sandbox can depart from openapi.yaml on purpose, for tests of a contract check."""
+"""Ways in which a sandbox can deviate from openapi.yaml on purpose, to test a contract check."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -107,7 +107,7 @@ _DRIFTS = {
 }
 
 DRIFTS = {name: drift.description for name, drift in _DRIFTS.items()}
-"""The ways in which a sandbox can depart from openapi.yaml, with a description of each."""
+"""The ways in which a sandbox can deviate from openapi.yaml, with a description of each."""
 
 
 def find_drifts(names: Iterable[str]) -> list[Drift]:

@@ -38,7 +38,7 @@ class Step(NamedTuple):
     input: object
     output: object
     right: object
-    """What it should have returned; None if that is unknown."""
+    """The output that a reviewer approves; None if it is unknown."""
 
 
 class Runs:

@@ -57,7 +57,7 @@ class Sandbox(Behaviour):
             latency: Seconds to wait before each response.
             fault_rate: Share of requests, from 0 to 1, that fail: with 429 and `Retry-After`, with 503, or with half a
                 response and a closed connection.
-            drift: Ways to depart from openapi.yaml; `DRIFTS` has their names and descriptions.
+            drift: Ways to deviate from openapi.yaml; `DRIFTS` has their names and descriptions.
             port: Port to listen on; 0 selects a free one. If the port is in use, entering the block raises `OSError`.
 
         Raises:
