@@ -16,7 +16,7 @@ from .._errors import APIResponseValidationError, printable
 LONGEST_ID = 2000  # characters; servers refuse URLs of 8 KiB, and httpx those of 64 KiB
 
 
-def wrong_id(
+def find_id_error(
     credentials: Credentials, kind: str, listed: str, found: str | None = None
 ) -> APIResponseValidationError | None:
     """Return the error if a listed id cannot be part of a URL, or if the detail has another id; otherwise None.
@@ -46,11 +46,11 @@ def wrong_id(
     )
 
 
-def check_listed(
+def check_prompt_ids(
     client: Artanis | AsyncArtanis, prompts: Sequence[Prompt], histories: Sequence[PromptHistory] = ()
 ) -> None:
     """Raise APIResponseValidationError if a prompt's id cannot be part of a URL, or its history has another id."""
     credentials = credentials_of(client)
     for prompt, history in itertools.zip_longest(prompts, histories):
-        if error := wrong_id(credentials, "prompts", prompt.id, history.id if history else None):
+        if error := find_id_error(credentials, "prompts", prompt.id, history.id if history else None):
             raise error

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from artanis_api.models import Prompt, PromptHistory
 
 from .._client import Artanis, AsyncArtanis
-from ._ids import check_listed
+from ._ids import check_prompt_ids
 
 
 def read_prompts(client: Artanis, project: Mapping[str, str]) -> list[tuple[Prompt, PromptHistory]]:
@@ -17,16 +17,16 @@ def read_prompts(client: Artanis, project: Mapping[str, str]) -> list[tuple[Prom
         APIResponseValidationError: If a listed id cannot be part of a URL, or if its history has another id.
     """
     prompts = client.prompts.list(**project)
-    check_listed(client, prompts)
+    check_prompt_ids(client, prompts)
     histories = [client.prompts.get(prompt.id) for prompt in prompts]
-    check_listed(client, prompts, histories)
+    check_prompt_ids(client, prompts, histories)
     return [*zip(prompts, histories, strict=True)]
 
 
 async def aread_prompts(client: AsyncArtanis, project: Mapping[str, str]) -> list[tuple[Prompt, PromptHistory]]:
     """Like `read_prompts`, for `AsyncArtanis`."""
     prompts = await client.prompts.list(**project)
-    check_listed(client, prompts)
+    check_prompt_ids(client, prompts)
     histories = [await client.prompts.get(prompt.id) for prompt in prompts]
-    check_listed(client, prompts, histories)
+    check_prompt_ids(client, prompts, histories)
     return [*zip(prompts, histories, strict=True)]

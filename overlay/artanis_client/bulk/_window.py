@@ -30,7 +30,7 @@ from .._errors import (
 from .._http import AsyncHttp, Http
 from .._progress import OnProgress, Progress, check_on_progress
 from .._retry import MAX_RETRY_TIME
-from ._ids import wrong_id
+from ._ids import find_id_error
 
 READ_AHEAD = 2  # traces in the window per request in flight, so that a slow answer does not hold up the others
 # Limits of the window while the trace that is due waits for a retry.
@@ -96,10 +96,10 @@ class Window:
     def refill(self) -> int:
         """Make traces pending that are due for a retry, and new ones while there is room. Return how many."""
         count = self._make_retries_pending()
-        limit, most = READ_AHEAD * self.workers, READ_AHEAD * self.workers - len(self.pending)
+        max_slots, max_new = READ_AHEAD * self.workers, READ_AHEAD * self.workers - len(self.pending)
         if self.slots and self.slots[0].retry_at is not None and sum(slot.size for slot in self.slots) < MAX_BYTES:
-            limit, most = max(limit, MAX_TRACES), self.workers - len(self.pending)
-        room = max(0, min(limit - len(self.slots), most))
+            max_slots, max_new = max(max_slots, MAX_TRACES), self.workers - len(self.pending)
+        room = max(0, min(max_slots - len(self.slots), max_new))
         slots = [Slot(trace_id) for trace_id in self._ids[self._next : self._next + room]]
         self._next += len(slots)
         self.slots += slots
@@ -148,7 +148,7 @@ class Window:
         slot = self.slots.popleft()
         error: ArtanisError | None = None
         found = None if slot.detail is None else slot.detail.id
-        wrong = wrong_id(self._http.credentials, "traces", slot.trace_id, found)
+        wrong = find_id_error(self._http.credentials, "traces", slot.trace_id, found)
         if wrong is not None:
             slot.detail, slot.error = None, wrong
         try:

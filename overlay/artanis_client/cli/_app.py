@@ -15,7 +15,7 @@ import click
 from .._version import __version__
 from ._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
 from ._options import Failure, State
-from ._output import complain, note
+from ._output import note, print_error
 from ._streams import discard, prepare_streams
 
 _COMMANDS = {
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    complain(f"warning: {message}")
+    print_error(f"warning: {message}")
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -98,7 +98,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except click.ClickException as error:
-        complain(error.format_message())
+        print_error(error.format_message())
         if isinstance(error, click.UsageError) and error.ctx is not None:
             note(f"Run '{error.ctx.command_path} --help' for help.")
         return error.status if isinstance(error, Failure) else USAGE
@@ -114,11 +114,11 @@ def _report(error: Exception, state: State) -> int:
         note(state.redact("".join(traceback.format_exception(error)).rstrip()))
     code = exit_code_of(error)
     if code is None:
-        complain(state.redact(f"{type(error).__name__}: {error}"))
+        print_error(state.redact(f"{type(error).__name__}: {error}"))
         note("This is a bug in artanis-client. Please report it with the --debug output.")
         return API
     for text in state.explain(error):
-        complain(text)
+        print_error(text)
     if code in _NEXT_STEP:
         note(_NEXT_STEP[code])
     return code
@@ -131,6 +131,6 @@ def _flush(code: int) -> int:
     except OSError as error:
         discard(sys.stdout)
         if not isinstance(error, BrokenPipeError) and code == SUCCESS:
-            complain(str(error.strerror))
+            print_error(str(error.strerror))
             return USAGE
     return code

@@ -142,7 +142,7 @@ def status(state: State) -> int:
         credentials = credentials_of(client)
     [(kind, project)] = credentials.project.items() or [("project", "")]
     values = {
-        "api_key": (masked(credentials.key.known), "api_key"),
+        "api_key": (mask(credentials.key.known), "api_key"),
         "org_slug": (credentials.org_slug, "org_slug"),
         kind: (project, "project"),
         "base_url": (credentials.base_url, "base_url"),
@@ -157,7 +157,7 @@ def status(state: State) -> int:
     return code
 
 
-def masked(key: Secret | None) -> str:
+def mask(key: Secret | None) -> str:
     """Return a key as it may be shown: the last four characters of a long one, nothing of a short one."""
     if key is None:
         return "not known"

@@ -60,17 +60,17 @@ def doctor(state: State) -> int:
     with 1 if a check failed, but not for warnings. The output contains no key, so you can paste it into a ticket.
     """
     checks: list[Check] = []
-    for check in _checks(state):
+    for check in _run_checks(state):
         checks.append(check)
         if state.output == "jsonl":
             out_object(state.output, attrs.asdict(check))
         elif not state.output:
             _show(check)
             sys.stdout.flush()
-    is_well = all(check.status != "failed" for check in checks)
+    is_ok = all(check.status != "failed" for check in checks)
     if state.output == "json":
-        out_object(state.output, {"ok": is_well, "checks": [attrs.asdict(check) for check in checks]})
-    return SUCCESS if is_well else NEGATIVE
+        out_object(state.output, {"ok": is_ok, "checks": [attrs.asdict(check) for check in checks]})
+    return SUCCESS if is_ok else NEGATIVE
 
 
 def _show(check: Check) -> None:
@@ -81,7 +81,7 @@ def _show(check: Check) -> None:
         out(f"{'':24} -> {escape(check.remedy)}")
 
 
-def _checks(state: State) -> Iterator[Check]:
+def _run_checks(state: State) -> Iterator[Check]:
     yield Check("versions", "ok", f"{USER_AGENT} {platform.system()}/{platform.release()}")
     dates: list[tuple[str, float]] = []
 
@@ -98,20 +98,20 @@ def _checks(state: State) -> Iterator[Check]:
                 yield Check("configuration", "failed", problem, "Follow the advice in the message.")
             return
     with client:
-        yield from _configuration(client)
+        yield from _check_configuration(client)
         for warning in caught:
             yield Check("configuration", "warning", str(warning.message), "Follow the advice in the message.")
         is_reachable = True
-        for check in _reach(client):
+        for check in _check_network(client):
             yield check
             is_reachable = is_reachable and check.status != "failed"
         if is_reachable:
-            yield from _request(client, state)
+            yield from _check_request(client, state)
     for date, arrived in dates[-1:]:
-        yield from _clock(date, arrived)
+        yield from _check_clock(date, arrived)
 
 
-def _configuration(client: Artanis) -> Iterator[Check]:
+def _check_configuration(client: Artanis) -> Iterator[Check]:
     credentials = credentials_of(client)
     sources = {field: name_source(source) for field, source in credentials.sources.items()}
     yield Check("configuration", "ok", f"API key from {sources['api_key']}")
@@ -123,7 +123,7 @@ def _configuration(client: Artanis) -> Iterator[Check]:
         yield Check("configuration", "warning", "no project", f"Pass --project, or {credentials.project_advice}.")
 
 
-def _reach(client: Artanis) -> Iterator[Check]:
+def _check_network(client: Artanis) -> Iterator[Check]:
     """Check DNS, TCP and TLS of the API, or of the proxy in front of it."""
     url = httpx.URL(credentials_of(client).base_url)
     if proxy := environment_proxy(url):
@@ -147,10 +147,10 @@ def _reach(client: Artanis) -> Iterator[Check]:
     with connection:
         yield Check("tcp", "ok", f"connected to {connection.getpeername()[0]}", "", seconds)
         if url.scheme == "https":
-            yield _tls(client, connection, host)
+            yield _check_tls(client, connection, host)
 
 
-def _tls(client: Artanis, connection: socket.socket, host: str) -> Check:
+def _check_tls(client: Artanis, connection: socket.socket, host: str) -> Check:
     secured, problem, seconds = _try(tls_context_of(client).wrap_socket, connection, server_hostname=host)
     if problem:
         remedy = "Check the base URL and the clock. If you use a CA of your own, set SSL_CERT_FILE to its certificate."
@@ -175,13 +175,13 @@ def _try(function: Callable[..., Any], *arguments: Any, **options: Any) -> tuple
     return result, problem, time.perf_counter() - started
 
 
-def _request(client: Artanis, state: State) -> Iterator[Check]:
+def _check_request(client: Artanis, state: State) -> Iterator[Check]:
     """Send one request, and report what its outcome says about HTTP, the key, the organization and the project."""
     started = time.perf_counter()
     try:
         prompts = probe(client)
     except ArtanisError as error:
-        yield from _failure(error, " ".join(state.explain(error)), time.perf_counter() - started)
+        yield from _report_failure(error, " ".join(state.explain(error)), time.perf_counter() - started)
         return
     credentials = credentials_of(client)
     yield Check("http", "ok", "the API responds", "", time.perf_counter() - started)
@@ -193,7 +193,7 @@ def _request(client: Artanis, state: State) -> Iterator[Check]:
         yield Check("project", "ok", f"{project} has {prompts} prompts")
 
 
-def _failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check]:
+def _report_failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check]:
     """Report the check that failed, and before it those that must have passed."""
     name, remedy = next((name, remedy) for kind, name, remedy in _FAILURES if isinstance(error, kind))
     if name == "http":
@@ -206,7 +206,7 @@ def _failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check
     yield Check(name, "failed", detail, remedy)
 
 
-def _clock(date: str, arrived: float) -> Iterator[Check]:
+def _check_clock(date: str, arrived: float) -> Iterator[Check]:
     try:
         server_time = parsedate_to_datetime(date)
     except ValueError:  # there is no Date header, or it is not a date

@@ -89,7 +89,7 @@ def note(text: str) -> None:
         discard(sys.stderr)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print an error or a warning, on one line."""
     note(f"artanis: {line(text, limit=2000)}")
 

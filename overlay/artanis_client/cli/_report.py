@@ -48,9 +48,9 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
         names = {} if state.output else _name_versions(client)
     header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
-        found = [(dict(row), [row["week"], *_cells(row, names)]) for row in card["weeks"]]
+        found = [(dict(row), [row["week"], *_format_cells(row, names)]) for row in card["weeks"]]
     else:
-        found = [(dict(row), _cells(row, names)) for row in card["versions"]]
+        found = [(dict(row), _format_cells(row, names)) for row in card["versions"]]
     rows(state.output, ["week", *header] if weekly else header, found, document=card, numbers=header[2:])
     if not card["versions"] and not state.output:
         note("No spans match.")
@@ -77,7 +77,7 @@ def _name_versions(client: Artanis) -> dict[str, str]:
     }
 
 
-def _cells(row: ScorecardRow, names: dict[str, str]) -> list[str]:
+def _format_cells(row: ScorecardRow, names: dict[str, str]) -> list[str]:
     version = row["prompt_version_id"]
     rate, low, high = row["acceptance_rate"], row["acceptance_low"], row["acceptance_high"]
     return [

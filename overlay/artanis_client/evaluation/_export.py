@@ -36,7 +36,7 @@ from .._version import __version__
 from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
 from ._examples import examples, parse_steps
 from ._formats import Format, choose_format, format_example, format_heading
-from ._journal import Journal, Skipped, file_of_others, now
+from ._journal import Journal, Skipped, foreign_file_error, now
 from ._outcomes import REVIEWED, Outcome, parse_outcomes
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
@@ -239,7 +239,7 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
             raise PermissionError(errno.EACCES, "The existing file is write-protected", str(written))
     with suppress(FileNotFoundError), request.manifest_path.open("rb") as file:
         if (start := file.read(65536)) and not re.search(rb'"kind"\s*:\s*"artanis-client export"', start):
-            raise file_of_others(request.manifest_path)
+            raise foreign_file_error(request.manifest_path)
     is_resumed = journal.open(request.header, resume)
     if recheck == "unreviewed" and not is_resumed:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):

@@ -88,7 +88,7 @@ class Journal:
         self._file = _open_locked(self._path)
         start = self._file.readline(4096)
         if not start.startswith(_START) and not _START.startswith(start):
-            raise file_of_others(self._path)
+            raise foreign_file_error(self._path)
         if found := _TEMPORARY.search(start.decode(errors="replace")):
             self.temporary = self._path.with_name(found[1])
             self.temporary.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ class Journal:
         return offset
 
 
-def file_of_others(path: Path) -> FileExistsError:
+def foreign_file_error(path: Path) -> FileExistsError:
     """Return the error for a file that no export wrote, although it has the name of one that an export writes."""
     problem = "This file was not written by artanis-client. Move it away, or export to another path"
     return FileExistsError(errno.EEXIST, problem, str(path))

@@ -66,7 +66,7 @@ class Chart:
     labels: Sequence[Label]
 
 
-def across(share: float) -> str:
+def svg_length(share: float) -> str:
     """Return the SVG length for a share of the chart's width."""
     return f"{100 * share:.2f}%"
 
@@ -99,7 +99,7 @@ def versions_chart(steps: Sequence[tuple[str, Sequence[tuple[str, ScorecardRow]]
         y += 8
     grid = [Line("rule", share, 6, share, y) for share in (0, 0.25, 0.5, 0.75, 1)]
     # A phone has no room to label 25 % and 75 %.
-    labels += [Label(f"{100 * share:.0f} %", across(share), y + 14, "quiet", "middle") for share in (0, 0.5, 1)]
+    labels += [Label(f"{100 * share:.0f} %", svg_length(share), y + 14, "quiet", "middle") for share in (0, 0.5, 1)]
     description = "The axis goes from 0 to 100 %. The numbers are in the table below. "
     if rates:
         (lowest, worst), (highest, best) = min(rates), max(rates)
@@ -129,20 +129,20 @@ def weeks_chart(
     dates = [date.fromisoformat(week) for week in weeks]
     days = (dates[-1] - dates[0]).days
     x = {week: (day - dates[0]).days / days if days else 0.5 for week, day in zip(weeks, dates, strict=True)}
-    lines = [Line("rule", 0, _height(share), 1, _height(share)) for share in (0, 0.5, 1)]
-    labels = [Label(f"{100 * share:.0f} %", "-6", _height(share) + 4, "quiet", "end") for share in (0, 0.5, 1)]
+    lines = [Line("rule", 0, _y_of(share), 1, _y_of(share)) for share in (0, 0.5, 1)]
+    labels = [Label(f"{100 * share:.0f} %", "-6", _y_of(share) + 4, "quiet", "end") for share in (0, 0.5, 1)]
     new = [(x[week], ", ".join(new_versions[week])) for week in weeks if week in new_versions]
-    lines += [Line("new", at, 14, at, _height(0)) for at, _ in new]
-    labels += _spaced(new)
+    lines += [Line("new", at, 14, at, _y_of(0)) for at, _ in new]
+    labels += _place_labels(new)
     dots: list[Dot] = []
     reviewed = [(week, row, row["acceptance_rate"] or 0) for week, row in rows.items() if row["reviewed"]]
     previous: tuple[date, float] | None = None
     for week, row, rate in reviewed:
-        day, at, y = date.fromisoformat(week), x[week], _height(rate)
+        day, at, y = date.fromisoformat(week), x[week], _y_of(rate)
         if previous and (day - previous[0]).days == 7:
             lines.append(Line("mark", x[str(previous[0])], previous[1], at, y))
         css = "mark thin" if len(weeks) > MANY_WEEKS else "mark"
-        lines.append(Line(css, at, _height(row["acceptance_low"] or 0), at, _height(row["acceptance_high"] or 0)))
+        lines.append(Line(css, at, _y_of(row["acceptance_low"] or 0), at, _y_of(row["acceptance_high"] or 0)))
         tip = f"Week of {week}: {row['accepted']:,} of {row['reviewed']:,}, {percent(rate)}"
         dots.append(Dot(at, y, 2.5, tip))
         previous = day, y
@@ -161,17 +161,17 @@ def weeks_chart(
     return Chart(name, "weeks", 120, title, description, lines, dots, labels)
 
 
-def _height(share: float) -> float:
+def _y_of(share: float) -> float:
     return 18 + 80 * (1 - share)
 
 
-def _spaced(names: Sequence[tuple[float, str]]) -> list[Label]:
+def _place_labels(names: Sequence[tuple[float, str]]) -> list[Label]:
     """Label the first appearances of prompt versions, except where two labels would overlap."""
     labels: list[Label] = []
     free_from = 0.0
     for x, name in names:
         if shorten(name) == name and x >= free_from:
             anchor = "end" if x > 0.85 else "start" if x < 0.15 else "middle"
-            labels.append(Label(name, across(x), 10, "quiet", anchor))
+            labels.append(Label(name, svg_length(x), 10, "quiet", anchor))
             free_from = x + 0.05 * len(name)
     return labels

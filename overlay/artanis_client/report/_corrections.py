@@ -57,7 +57,7 @@ class Corrections:
                 self.spans += 1
                 changes = [
                     (example.step_id, path, *_as_text(old, new))
-                    for path, old, new in _differences(example.output, example.approved_output)
+                    for path, old, new in _find_differences(example.output, example.approved_output)
                 ]
                 # Not sets: their order, and with it the page, would differ from process to process.
                 self.paths.add(dict.fromkeys(change[:2] for change in changes))
@@ -65,7 +65,7 @@ class Corrections:
             yield example
 
 
-def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
+def _find_differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the path and both values of every difference, as deep in the JSON as possible."""
     todo: list[tuple[str, Any, Any]] = [("$", output, approved)]  # recursion would fail at a depth of 1,000
     while todo:
@@ -73,14 +73,14 @@ def _differences(output: Any, approved: Any) -> Iterator[tuple[str, Any, Any]]:
         if len(path) > MAX_VALUE:
             path = f"{path[:MAX_VALUE]}…"
         if old.__class__ is new.__class__ is dict:
-            todo += [(path + _key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
+            todo += [(path + _format_key(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
         elif old.__class__ is new.__class__ is list:
-            todo += [(f"{path}[*]", *pair) for pair in _paired(old, new)]
+            todo += [(f"{path}[*]", *pair) for pair in _pair_elements(old, new)]
         elif not equal_json(old, new):
             yield path, old, new
 
 
-def _paired(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+def _pair_elements(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """Pair the elements of two lists. If their lengths differ, leave out the equal elements at both ends."""
     start, old_end, new_end = 0, len(old), len(new)
     if old_end != new_end:
@@ -91,7 +91,7 @@ def _paired(old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[Any, Any]]
     return zip_longest(old[start:old_end], new[start:new_end], fillvalue=_ABSENT)
 
 
-def _key(key: str) -> str:
+def _format_key(key: str) -> str:
     return f".{key}" if key.isidentifier() else f"[{_json(key)}]"
 
 

@@ -24,7 +24,7 @@ from ..evaluation import (
     to_utc,
 )
 from . import _text
-from ._charts import across, versions_chart, weeks_chart
+from ._charts import svg_length, versions_chart, weeks_chart
 from ._corrections import Corrections
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def report_html(
         title=title,
         names=names,
         facts={**source, "Generated": f"{to_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"},
-        content=_content(card, names) if card["versions"] else None,
+        content=_compute_content(card, names) if card["versions"] else None,
         corrections=corrections,
         limits={"steps": MAX_STEPS, "versions": MAX_VERSIONS, "weeks": MAX_WEEKS},
     )
@@ -89,7 +89,7 @@ def _load_template() -> Template:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    filters: tuple[Any, ...] = (across, _text.interval, _text.percent, _text.quantity, _text.thousands)
+    filters: tuple[Any, ...] = (svg_length, _text.interval, _text.percent, _text.quantity, _text.thousands)
     environment.filters.update({function.__name__: function for function in filters})
     return environment.get_template("page.html.j2")
 
@@ -99,24 +99,25 @@ def _make_visible(value: object) -> object:
     return _text.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _content(card: Scorecard, names: Mapping[str, str]) -> dict[str, Any]:
+def _compute_content(card: Scorecard, names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the template shows of a scorecard, by the names that the template uses."""
-    all_steps = [_sum(step, rows) for step, rows in groupby(card["versions"], _step_of)]
+    all_steps = [_add_up(step, rows) for step, rows in groupby(card["versions"], _step_of)]
     steps = _with_most_spans(all_steps, MAX_STEPS)
     shown = {row["step_id"] for row in steps}
     all_versions = [row for row in card["versions"] if row["step_id"] in shown]
     versions = [
-        (step, _labelled(list(rows), names))
+        (step, _label_versions(list(rows), names))
         for step, rows in groupby(_with_most_spans(all_versions, MAX_VERSIONS), _step_of)
     ]
     weeks = sorted({row["week"] for row in card["weeks"]})
+    shown_weeks = [row for row in card["weeks"] if row["step_id"] in shown]
     oldest_unreviewed: dict[str, str] = {}
     for row in card["weeks"]:
         if row["spans"] > row["reviewed"]:
             step, week = row["step_id"], row["week"]
             oldest_unreviewed[step] = min(week, oldest_unreviewed.get(step, week))
     return {
-        "total": _sum("", card["versions"]),
+        "total": _add_up("", card["versions"]),
         "first_week": weeks[0],
         "last_week": weeks[-1],
         "week_count": len(weeks),
@@ -125,13 +126,15 @@ def _content(card: Scorecard, names: Mapping[str, str]) -> dict[str, Any]:
         "version_count": len(all_versions),
         "versions": versions,
         "versions_chart": versions_chart(versions),
-        "step_weeks": [*_by_week([row for row in card["weeks"] if row["step_id"] in shown], weeks[-MAX_WEEKS:], names)],
+        "step_weeks": [*_split_by_week(shown_weeks, weeks[-MAX_WEEKS:], names)],
         "most_unreviewed": max(row["spans"] - row["reviewed"] for row in steps) or 1,
         "oldest_unreviewed": oldest_unreviewed,
     }
 
 
-def _by_week(rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _split_by_week(
+    rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     """Yield the weeks of each step that has spans in them, with the counts of all its prompt versions added up."""
     for number, (step, rows_of_step) in enumerate(groupby(rows, _step_of)):
         by_week: dict[str, list[ScorecardWeek]] = {}
@@ -142,7 +145,7 @@ def _by_week(rows: Iterable[ScorecardWeek], weeks: Sequence[str], names: Mapping
             if row["prompt_version_id"] not in seen:
                 seen.add(row["prompt_version_id"])
                 new_versions.setdefault(row["week"], []).append(_version_name(row, names))
-        totals = {week: _sum(step, by_week[week]) for week in weeks if week in by_week}
+        totals = {week: _add_up(step, by_week[week]) for week in weeks if week in by_week}
         if totals:
             chart = weeks_chart(f"step-{number}", step, totals, new_versions, weeks)
             yield {"step_id": step, "rows": totals, "new_versions": new_versions, "chart": chart}
@@ -152,7 +155,7 @@ def _step_of(row: ScorecardRow) -> str:
     return row["step_id"]
 
 
-def _sum(step_id: str, rows: Iterable[ScorecardRow]) -> ScorecardRow:
+def _add_up(step_id: str, rows: Iterable[ScorecardRow]) -> ScorecardRow:
     counts = Counter[Outcome]()
     for row in rows:
         counts[Outcome.ACCEPTED] += row["accepted"]
@@ -172,7 +175,7 @@ def _version_name(row: ScorecardRow, names: Mapping[str, str]) -> str:
     return "no prompt" if version is None else names.get(version) or version
 
 
-def _labelled(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> list[tuple[str, ScorecardRow]]:
+def _label_versions(rows: Sequence[ScorecardRow], names: Mapping[str, str]) -> list[tuple[str, ScorecardRow]]:
     """Give each prompt version of a step a short, unique label."""
     labels = [_text.shorten(_version_name(row, names)) for row in rows]
     if len(set(labels)) < len(labels):  # ids that differ only in the middle

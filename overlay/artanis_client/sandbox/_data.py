@@ -87,7 +87,7 @@ class Project:
         del self._trace_index[trace_id]
         self._details["traces"].pop(trace_id, None)
         if not listed:
-            self._listed["traces"] = _without(self._listed["traces"], trace_id)
+            self._listed["traces"] = _remove_item(self._listed["traces"], trace_id)
 
     def review(self, trace_id: str, step: str | None, comment: str | None) -> None:
         """Approve the right output of one step or of all, and comment on that step or on the root."""
@@ -139,7 +139,7 @@ class Project:
     def remove_prompt(self, prompt_id: str) -> None:
         """Delete a prompt and its versions."""
         del self._details["prompts"][prompt_id]
-        self._listed["prompts"] = _without(self._listed["prompts"], prompt_id)
+        self._listed["prompts"] = _remove_item(self._listed["prompts"], prompt_id)
 
     def _add_versions(self, resource: str, name: str, contents: Versions) -> None:
         versions = [
@@ -163,7 +163,7 @@ class Project:
         return self._changes
 
 
-def _without(items: dict[str, bytes], item_id: str) -> dict[str, bytes]:
+def _remove_item(items: dict[str, bytes], item_id: str) -> dict[str, bytes]:
     return {key: value for key, value in items.items() if key != item_id}
 
 

@@ -37,15 +37,15 @@ def _drop_content(body: Any) -> Any:
     return body
 
 
-def _with_epoch(trace: Any) -> Any:
+def _use_epoch(trace: Any) -> Any:
     return {**trace, "createdAt": round(datetime.fromisoformat(trace["createdAt"]).timestamp() * 1000)}
 
 
-def _with_local_date(version: Any) -> Any:
+def _use_local_date(version: Any) -> Any:
     return {**version, "createdAt": datetime.fromisoformat(version["createdAt"]).strftime("%d/%m/%Y %H:%M")}
 
 
-def _renamed_docs(body: Any) -> Any:
+def _rename_docs(body: Any) -> Any:
     names = {"title": "name"}
     return {"docs": [{names.get(key, key): value for key, value in doc.items()} for doc in body["knowledgeDocs"]]}
 
@@ -69,13 +69,13 @@ _DRIFTS = {
         _drop_content,
     ),
     "wrong-type": Drift(
-        "`createdAt` of each trace of the list is a number of milliseconds", [TRACES], _each("traces", _with_epoch)
+        "`createdAt` of each trace of the list is a number of milliseconds", [TRACES], _each("traces", _use_epoch)
     ),
     "null": Drift("`status` of a single trace is null", [TRACE], lambda body: {**body, "status": None}),
     "date-format": Drift(
         "`createdAt` of each version of a prompt looks like 01/04/2026 12:00",
         [PROMPT],
-        _each("versions", _with_local_date),
+        _each("versions", _use_local_date),
     ),
     "free-form": Drift(
         "`metadata` of each span of a trace is a string",
@@ -85,7 +85,7 @@ _DRIFTS = {
     "renamed-key": Drift("the list of traces is under `items`", [TRACES], lambda body: {"items": body["traces"]}),
     "bare-list": Drift("the list of prompts is an array", [PROMPTS], lambda body: body["prompts"]),
     "knowledge-docs-renamed": Drift(
-        "the list of knowledge docs is under `docs`, each with a `name` instead of a `title`", [DOCS], _renamed_docs
+        "the list of knowledge docs is under `docs`, each with a `name` instead of a `title`", [DOCS], _rename_docs
     ),
     "not-json": Drift(
         "the list of traces is not JSON", [TRACES], Response("traces: []", media_type="application/json")
