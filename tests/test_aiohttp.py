@@ -78,14 +78,14 @@ def test_errors(server: Server, answer: Answer, error: type[ArtanisError]) -> No
 
 
 def test_an_answer_that_does_not_come(server: Server) -> None:
-    """It is a timeout of the phase `read`."""
+    """If no response arrives, the call raises APITimeoutError."""
     server.answer(hold=threading.Event())
     with pytest.raises(APITimeoutError, match=r"0\.2 s \(read\)"):
         run(get_one, server, max_retries=0, timeout=httpx.Timeout(LIMIT, read=0.2))
 
 
 def test_a_body_that_stops(server: Server) -> None:
-    """It is a timeout, too, although the status has arrived."""
+    """If the body stops arriving, the call raises APITimeoutError, too."""
     with socket.create_server(("127.0.0.1", 0)) as stalling:
         stalling.settimeout(LIMIT)
         connections: list[socket.socket] = []
@@ -114,14 +114,14 @@ def test_nothing_listens(server: Server) -> None:
 
 
 def test_transient_faults(quick_retries: None) -> None:
-    """They are retried."""
+    """Transient failures are retried."""
     with Sandbox(traces=80, fault_rate=0.05, seed=3) as sandbox:
         found = run(lambda client: read_all(client, concurrency=32), sandbox, max_retries=6, max_connections=32)
     assert len(set(found)) == 80
 
 
 def test_compression_and_cookies(server: Server) -> None:
-    """A compressed body is read once, and cookies are dropped."""
+    """A compressed body is decompressed once, and cookies are dropped."""
 
     def answer(trace_id: str) -> Answer:
         body = json.dumps({**trace(id=trace_id), "spans": [span()], "feedback": []}).encode()
@@ -133,13 +133,13 @@ def test_compression_and_cookies(server: Server) -> None:
 
 
 def test_long_headers(server: Server) -> None:
-    """A header of 20 KiB is accepted, as httpx does."""
+    """A header of 20 KiB is accepted, as by httpx's own transport."""
     server.answer(body={"prompts": []}, headers={"x-long": "a" * 20_000})
     assert run(lambda client: client.prompts.list(), server) == []
 
 
 def test_hooks_see_elapsed(server: Server) -> None:
-    """Hooks run, and can read how long a response took once they have read it."""
+    """Hooks run, and can read `elapsed` once they have read the response."""
     server.answer(body={"prompts": []})
     seen: list[float] = []
 
@@ -173,7 +173,7 @@ def test_tls(server: Server) -> None:
 
 
 def test_the_proxy_of_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is used, unless NO_PROXY, `trust_env=False` or a loopback host says otherwise."""
+    """The environment's proxy is used, except with NO_PROXY, `trust_env=False` or a loopback host."""
     monkeypatch.setenv("http_proxy", server.url)
     server.answer(body={"prompts": []})
     elsewhere: Any = {"base_url": "http://artanis.invalid", "allow_http": True, "max_retries": 0}
@@ -210,7 +210,7 @@ def test_one_transport_in_several_event_loops(server: Server) -> None:
 
 @pytest.mark.parametrize("error", [TimeoutError("mine"), OSError("mine"), MemoryError(), KeyError("mine")], ids=repr)
 def test_foreign_exceptions_pass_through(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """What a signal handler raises while the transport runs comes out unchanged, although aiohttp raises the like."""
+    """An exception of a signal handler passes through unchanged, even if aiohttp raises the same type."""
 
     def session(*_: object) -> None:
         raise error
@@ -222,7 +222,7 @@ def test_foreign_exceptions_pass_through(server: Server, monkeypatch: pytest.Mon
 
 
 def test_a_proxy_that_refuses(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its refusal is not retried."""
+    """If the proxy refuses, the request is not retried."""
     server.answer(407)
     monkeypatch.setenv("https_proxy", server.url)
     with pytest.raises(APIConnectionError, match="407"):
@@ -231,20 +231,20 @@ def test_a_proxy_that_refuses(server: Server, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_trio_is_refused(server: Server) -> None:
-    """aiohttp does not run under trio."""
+    """Under trio, the transport raises RuntimeError."""
     with pytest.raises(RuntimeError, match="needs asyncio"):
         Both("trio", server).run(lambda client: client.prompts.list(), httpx_args={"transport": AiohttpTransport()})
 
 
 @pytest.mark.parametrize("name", ["verify", "cert", "proxy", "http2"])
 def test_arguments_that_httpx_would_ignore(server: Server, name: str) -> None:
-    """They belong to the transport, and are a TypeError beside it."""
+    """Arguments that belong to the transport raise TypeError if `httpx_args` has them, too."""
     with pytest.raises(TypeError, match=f"'{name}' beside AiohttpTransport"):
         AsyncArtanis(**server.credentials, httpx_args={"transport": AiohttpTransport(), name: None})
 
 
 def test_bulk_reads_use_the_transport_of_the_user(server: Server) -> None:
-    """However many traces, a mock transport sees every request, although aiohttp is installed."""
+    """A mock transport sees every request of a bulk read, even if aiohttp is installed."""
     paths: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -261,7 +261,7 @@ def test_bulk_reads_use_the_transport_of_the_user(server: Server) -> None:
 
 
 def test_without_the_extra() -> None:
-    """Importing it without aiohttp is one line that names the extra."""
+    """Without aiohttp, importing the transport raises an error that names the extra."""
     code = "import sys; sys.modules['aiohttp'] = None; from artanis_client import AiohttpTransport"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=unmeasured(), timeout=LIMIT)
     assert done.returncode == 1
@@ -269,7 +269,7 @@ def test_without_the_extra() -> None:
 
 
 def test_requests_with_a_body(server: Server) -> None:
-    """A body is sent as it is."""
+    """The body of a request is sent unchanged."""
     server.answer(409, {"error": "exists"})
 
     async def post(client: Any) -> None:
@@ -282,7 +282,7 @@ def test_requests_with_a_body(server: Server) -> None:
 
 
 def test_a_password_of_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is sent to the proxy, and no error shows it."""
+    """The proxy's password is sent to the proxy, and no error shows it."""
     monkeypatch.setenv("HTTPS_PROXY", server.url.replace("//", "//me:hunter%2F2@"))
     server.answer(407, headers={"proxy-authenticate": "Basic"})
     with pytest.raises(APIConnectionError) as caught:
@@ -301,7 +301,7 @@ def test_a_password_of_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_proxy_with_networks(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY means the same as without this transport."""
+    """NO_PROXY has the same effect as with httpx's own transport."""
     server.answer(body={"prompts": []})
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("NO_PROXY", "[::1],::1/128,fe80::/10")

@@ -131,13 +131,13 @@ def left_behind() -> list[str]:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 16, 100])
 def test_order(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, concurrency: int) -> None:
-    """What comes out is what `get` returns for each trace of the list, in its order."""
+    """The loop yields what `get` returns for each trace, in the order of the list."""
     assert Both(kind, sandbox).run(read_all(kind, concurrency=concurrency)) == details
     assert len(details) == 60
 
 
 def test_period(sandbox: Sandbox, kind: str) -> None:
-    """`since` and `until` choose as they do for `list`."""
+    """`since` and `until` filter as they do for `list`."""
     with Artanis(**sandbox.credentials) as client:
         expected = [listed.id for listed in client.traces.list(since="2026-04-01", until="2026-04-20")]
     found = Both(kind, sandbox).run(read_all(kind, since="2026-04-01", until="2026-04-20"))
@@ -147,7 +147,7 @@ def test_period(sandbox: Sandbox, kind: str) -> None:
 
 @pytest.mark.parametrize("make", [list, iter])
 def test_chosen_traces(server: Server, kind: str, make: Callable[[list[str]], Any]) -> None:
-    """`trace_ids` reads these in their order, without a list, and without a project."""
+    """With `trace_ids`, those traces are read in that order, without a list request or a project."""
     chosen = serve(server, 5)[3:0:-1]
     both = Both(kind, server)
     assert [detail.id for detail in both.run(read_all(kind, trace_ids=make(chosen)), project_slug=None)] == chosen
@@ -170,7 +170,7 @@ def test_empty_project(server: Server, kind: str) -> None:
 
 
 def test_answers_out_of_order(server: Server, kind: str) -> None:
-    """An answer that takes long holds up what comes after it in the list, and no request."""
+    """A slow response delays the traces after it in the list, but no request."""
     later = threading.Event()
 
     def answer(trace_id: str) -> Answer | None:
@@ -186,7 +186,7 @@ def test_answers_out_of_order(server: Server, kind: str) -> None:
 
 
 def test_requests_in_flight(server: Server, kind: str) -> None:
-    """As many requests are in flight as asked for, and no more."""
+    """Exactly as many requests are in flight as `concurrency` says."""
     barrier = threading.Barrier(4, timeout=LIMIT)
 
     def answer(_: str) -> None:
@@ -198,14 +198,14 @@ def test_requests_in_flight(server: Server, kind: str) -> None:
 
 
 def test_the_limit_of_the_client(server: Server, kind: str) -> None:
-    """`max_connections` bounds a loop that asks for more, too."""
+    """`max_connections` limits a loop with a higher `concurrency`, too."""
     serve(server, 20)
     assert len(Both(kind, server).run(read_all(kind, concurrency=16), max_connections=2)) == 20
     assert server.most_in_flight <= 2
 
 
 def test_window(server: Server, kind: str) -> None:
-    """While the consumer thinks, no more than a bounded number of traces is read ahead of it."""
+    """While the consumer is busy, only a limited number of traces is read ahead."""
     serve(server, 100)
 
     def look(client: Any) -> None:
@@ -229,7 +229,7 @@ def test_window(server: Server, kind: str) -> None:
 
 
 def test_memory(server: Server, kind: str) -> None:
-    """What is held does not grow with the number of traces."""
+    """Memory use does not grow with the number of traces."""
     serve(server, 150)
     gc.collect()  # of what other tests have left
 
@@ -265,7 +265,7 @@ def test_memory(server: Server, kind: str) -> None:
 def test_a_trace_that_cannot_be_read(
     server: Server, kind: str, broken: Answer, error: type[ArtanisError], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is raised in its turn, or left out, logged and reported with its cause."""
+    """An unreadable trace raises when it is due, or is skipped, logged and reported with its cause."""
     expected = serve(server, 10, lambda trace_id: broken if trace_id == ids(10)[4] else None)
     both = Both(kind, server)
     told: list[Progress] = []
@@ -288,7 +288,7 @@ def test_a_trace_that_cannot_be_read(
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (500, InternalServerError)])
 def test_what_is_wrong_with_all_of_them(server: Server, kind: str, status: int, error: type[ArtanisError]) -> None:
-    """Only errors of a single trace are skipped."""
+    """Errors that affect every trace are raised even with `on_error="skip"`."""
     serve(server, 10, lambda _: Answer(status))
     with pytest.raises(error):
         Both(kind, server).run(read_all(kind, on_error="skip"), max_retries=0)
@@ -296,7 +296,7 @@ def test_what_is_wrong_with_all_of_them(server: Server, kind: str, status: int, 
 
 
 def test_the_list_cannot_be_read(server: Server, kind: str) -> None:
-    """That is raised in the loop, also when traces may be skipped."""
+    """If the list cannot be read, the loop raises the error, even with `on_error="skip"`."""
     server.answer(404, {"error": "Not found"})
     with pytest.raises(NotFoundError):
         Both(kind, server).run(read_all(kind, on_error="skip"))
@@ -311,7 +311,7 @@ def test_faults(kind: str, quick_retries: None) -> None:
 
 
 class Advance:
-    """A clock that a test can advance, while it goes on by itself as well."""
+    """A clock that runs normally, and that a test can advance."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._by = 0.0
@@ -327,7 +327,7 @@ def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
 
 
 def test_rate_limit(server: Server, kind: str) -> None:
-    """A server that accepts twenty requests a second gets no more in the end, and all traces are read."""
+    """The client slows down to the twenty requests a second that the server accepts, and reads all traces."""
     tokens, filled, lock = [20.0], [time.monotonic()], threading.Lock()
 
     def answer(_: str) -> Answer | None:
@@ -348,7 +348,7 @@ def test_rate_limit(server: Server, kind: str) -> None:
 def test_waiting_retries_hold_up_nothing(
     server: Server, kind: str, advance: Advance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Traces behind one that waits for its retry are read in the meantime, even with one worker."""
+    """While a trace waits for its retry, the traces after it are read, even with one worker."""
     monkeypatch.setattr(_retry, "FIRST_BACKOFF", LIMIT)
     monkeypatch.setattr(_retry, "MAX_BACKOFF", LIMIT)
     failed: list[str] = []
@@ -386,7 +386,7 @@ def test_how_much_waits_behind_a_retry(size: int, most: int) -> None:
 
 
 def test_the_first_refusal_is_raised(server: Server, kind: str) -> None:
-    """`max_retries=0` switches retrying off."""
+    """With `max_retries=0`, the first refusal is raised."""
     serve(server, 50, lambda _: Answer(429, headers={"Retry-After": "1"}))
     with pytest.raises(RateLimitError):
         Both(kind, server).run(read_all(kind, concurrency=2), max_retries=0)
@@ -394,7 +394,7 @@ def test_the_first_refusal_is_raised(server: Server, kind: str) -> None:
 
 
 def test_too_long_to_wait(server: Server, kind: str) -> None:
-    """If the server asks for more than a minute, its refusal is raised at once."""
+    """If the server asks the client to wait for more than a minute, the refusal is raised at once."""
     expected = serve(server, 50, lambda trace_id: Answer(429, headers={"Retry-After": "61"}))
     with pytest.raises(RateLimitError):
         Both(kind, server).run(read_all(kind, concurrency=1))
@@ -415,7 +415,7 @@ def test_nothing_is_accepted_any_more(
 
 
 def test_refusals_are_not_failures(server: Server, kind: str, quick_retries: None) -> None:
-    """Traces that are refused more often than `max_retries` are read, as long as others are."""
+    """Traces that are refused more often than `max_retries` are still read, as long as other traces arrive."""
     count: Counter[str] = Counter()
 
     def answer(trace_id: str) -> Answer | None:
@@ -428,7 +428,7 @@ def test_refusals_are_not_failures(server: Server, kind: str, quick_retries: Non
 
 
 def test_failures_are_counted(server: Server, kind: str, quick_retries: None) -> None:
-    """A trace that fails more often than `max_retries` is an error."""
+    """A trace that fails more often than `max_retries` raises its error."""
     expected = serve(server, 40, lambda trace_id: Answer(503) if trace_id == expected[7] else None)
     with pytest.raises(InternalServerError):
         Both(kind, server).run(read_all(kind, concurrency=4), max_retries=3)
@@ -436,7 +436,7 @@ def test_failures_are_counted(server: Server, kind: str, quick_retries: None) ->
 
 
 def test_progress_of_a_pause(server: Server, kind: str, advance: Advance) -> None:
-    """During a pause, `on_progress` gets the seconds that are left, at most once a second."""
+    """During a pause, `on_progress` gets the remaining seconds, at most once a second."""
     reports: list[Progress] = []
     moments: list[float] = []
 
@@ -466,7 +466,7 @@ def test_progress_of_a_pause(server: Server, kind: str, advance: Advance) -> Non
 
 
 def test_deleted_since_the_list(kind: str) -> None:
-    """A trace that the list still shows can be skipped."""
+    """A deleted trace that the list still shows can be skipped."""
     with Sandbox(traces=20) as sandbox, Artanis(**sandbox.credentials) as client:
         expected = [listed.id for listed in client.traces.list()]
         sandbox.delete_trace(expected[5], listed=True)
@@ -478,7 +478,7 @@ def test_deleted_since_the_list(kind: str) -> None:
     "bad", ["", ".", "..", "a/b", "a?b", "a\nb", "\ud800", "x" * 70_000], ids=lambda bad: ascii(bad)[1:9]
 )
 def test_a_listed_id_that_cannot_be_used(both: Both, server: Server, bad: str) -> None:
-    """An id in the list that no path can contain is named, and can be skipped; the others are read."""
+    """A listed id that cannot be part of a URL is an error that names it, and can be skipped."""
     good = serve(server, 2)
     listed = {"traces": [trace(id=id_) for id_ in (good[0], bad, good[1])]}
     [answer] = server.answers
@@ -494,7 +494,7 @@ def test_a_listed_id_that_cannot_be_used(both: Both, server: Server, bad: str) -
 
 
 def test_the_detail_of_another_trace(both: Both, server: Server) -> None:
-    """A detail with another id than asked for is a shape error, and can be skipped; case does not matter."""
+    """A detail with another id than requested is a validation error, and can be skipped; case does not matter."""
     first, second, third = ids(3)
     details = {first: first.upper(), second: third, third: third}
     serve(server, 3, lambda id_: Answer(body={**trace(id=details[id_]), "spans": [], "feedback": []}))
@@ -508,7 +508,7 @@ def test_the_detail_of_another_trace(both: Both, server: Server) -> None:
 
 
 def test_uuids_of_traces(both: Both, server: Server) -> None:
-    """`trace_ids` may be UUIDs, which are written in lower case."""
+    """`trace_ids` may be UUIDs, which are sent in lower case."""
     chosen = [UUID(id_.upper()) for id_ in serve(server, 3)]
     assert [detail.id for detail in both.run(read_all(both.kind, trace_ids=chosen))] == ids(3)
 
@@ -538,7 +538,7 @@ def test_uuids_of_traces(both: Both, server: Server) -> None:
     ],
 )
 def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
-    """A wrong argument is reported before the loop begins."""
+    """An invalid argument raises an error before the loop begins."""
     with pytest.raises(error, match=text):
         both.run(lambda client: client.traces.iter(**arguments))
     assert not both.server.requests
@@ -548,7 +548,7 @@ def test_arguments(both: Both, arguments: dict[str, Any], error: type[Exception]
 
 
 def hang_after(server: Server, count: int, answer: Answer | None = None) -> threading.Event:
-    """Let only some of 40 traces be answered, and the others wait for the event or get this answer."""
+    """Answer only some of 40 traces; the others get `answer`, or wait for the event that is returned."""
     held = threading.Event()
     serve(server, 40, lambda trace_id: None if trace_id in ids(count) else answer or Answer(hold=held))
     return held
@@ -573,7 +573,7 @@ def test_break(server: Server, kind: str, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
 def test_break_over_tls(kind: str) -> None:
-    """The same where the connections are encrypted."""
+    """Leaving the loop also ends connections over TLS."""
     authority = trustme.CA()
     server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
@@ -594,7 +594,7 @@ def test_break_over_tls(kind: str) -> None:
 
 
 def test_break_while_waiting_to_retry(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for the end of a pause that the server has asked for."""
+    """Leaving the loop does not wait for a pause that the server has asked for."""
     monkeypatch.setattr("artanis_client._retry.MAX_RETRY_AFTER", 10 * LIMIT)
     monkeypatch.setattr("artanis_client._http.MAX_RETRY_TIME", 100 * LIMIT)
     hang_after(server, 2, Answer(503, headers={"retry-after": str(10 * LIMIT)}))
@@ -603,7 +603,7 @@ def test_break_while_waiting_to_retry(server: Server, kind: str, monkeypatch: py
 
 
 def test_exception_in_the_loop(server: Server, kind: str) -> None:
-    """It comes out of the loop, and ends it."""
+    """An exception in the body of the loop propagates, and ends the workers."""
     hang_after(server, 3)
 
     async def main(client: Any) -> None:
@@ -616,7 +616,7 @@ def test_exception_in_the_loop(server: Server, kind: str) -> None:
 
 
 def test_exception_in_on_progress(server: Server, kind: str) -> None:
-    """It comes out of the loop, and ends it."""
+    """An exception in `on_progress` propagates, and ends the loop."""
     hang_after(server, 3)
 
     def fail(_: Progress) -> None:
@@ -628,7 +628,7 @@ def test_exception_in_on_progress(server: Server, kind: str) -> None:
 
 
 def test_close(server: Server, kind: str, patient: None) -> None:
-    """A loop that is kept ends when it is closed, and has no more traces then."""
+    """An iterator that is kept after the loop ends when it is closed, and then yields nothing."""
     hang_after(server, 3)
 
     def main(client: Any) -> None:
@@ -650,7 +650,7 @@ def test_close(server: Server, kind: str, patient: None) -> None:
 
 
 def test_a_loop_that_never_began(server: Server, kind: str) -> None:
-    """It asks for nothing."""
+    """An iterator that is never started sends no request."""
     serve(server, 3)
     Both(kind, server).run(lambda client: client.traces.iter() and None)
     assert not server.requests
@@ -658,7 +658,7 @@ def test_a_loop_that_never_began(server: Server, kind: str) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_cancelled(server: Server, backend: str, patient: None) -> None:
-    """A cancelled loop leaves nothing behind, and continues with the next trace if it is asked for one."""
+    """A cancelled loop leaves nothing running, and the next `anext()` continues with the next trace."""
     held = hang_after(server, 3)
 
     async def main(client: Any) -> list[str]:
@@ -683,7 +683,7 @@ def test_cancelled(server: Server, backend: str, patient: None) -> None:
 
 
 def test_two_tasks_and_one_loop(server: Server) -> None:
-    """A second task that asks while another waits is told so, and harms nothing."""
+    """If a second task asks for a trace while another waits, it gets an error, and the first is not affected."""
     held = hang_after(server, 0)
 
     async def main() -> None:
@@ -703,7 +703,7 @@ def test_two_tasks_and_one_loop(server: Server) -> None:
 
 
 def test_the_client_is_closed(server: Server, kind: str) -> None:
-    """If the client is closed, the loop raises an error once the traces that were read are used up."""
+    """If the client is closed, the loop yields the traces that were read already, and then raises an error."""
     serve(server, 40)
 
     def main(client: Any) -> None:
@@ -755,7 +755,7 @@ else:
 
 @pytest.mark.parametrize("how", ["leave", "interrupt"])
 def test_the_end_of_the_process(server: Server, kind: str, how: str) -> None:
-    """A loop that still waits for answers holds up neither the exit of a program nor Ctrl-C."""
+    """A loop that waits for responses delays neither the exit of the program nor Ctrl-C."""
     hang_after(server, 1)
     command = [sys.executable, "-W", "error", "-c", PROGRAM, server.url, kind, how]
     with subprocess.Popen(command, env=unmeasured(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -775,7 +775,7 @@ def test_the_end_of_the_process(server: Server, kind: str, how: str) -> None:
 
 
 def test_the_transport_of_the_user(kind: str) -> None:
-    """Traces are read through a transport that the user has brought."""
+    """Traces are read through the transport that the user has passed."""
     asked = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -814,7 +814,7 @@ def test_the_proxy(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_hooks_and_headers(server: Server, kind: str) -> None:
-    """The user's headers and hooks are in use, and the two headers of the API are on every request."""
+    """Every request has the user's headers and the two headers of the API, and runs the user's hooks."""
     serve(server, 5)
     seen = []
 
@@ -831,7 +831,7 @@ def test_hooks_and_headers(server: Server, kind: str) -> None:
 
 
 def test_connections_are_kept(server: Server, kind: str) -> None:
-    """Each request in flight has one connection for as long as the loop lasts."""
+    """Each worker uses the same connection until the loop ends."""
     serve(server, 40)
     Both(kind, server).run(read_all(kind, concurrency=4))
     assert len({request.connection for request in server.requests[1:]}) == 4

@@ -279,7 +279,7 @@ for command in sys.argv[1:]:
 
 
 def test_no_other_folder_imports_the_command_line() -> None:
-    """The library works without it; only the exit codes and the care of the streams are shared."""
+    """The library works without the command line; only exit codes and stream handling are shared."""
     package = Path(sys.modules["artanis_client"].__file__ or "").parent
     for path in package.rglob("*.py"):
         if path.parent.name != "cli":
@@ -955,7 +955,7 @@ def test_login_that_fails(
 def test_login_is_mixed_with_nothing(
     cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Login tries exactly what it writes, and ignores variables, even one that selects a missing profile."""
+    """Login tries exactly what it writes, and ignores the environment, even if it selects a missing profile."""
     monkeypatch.setenv("ARTANIS_PROFILE", "new")
     monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
     monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "new.toml"))
@@ -1139,7 +1139,7 @@ def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_serv
 
 @pytest.mark.parametrize(("minutes", "status", "said"), [(10, "warning", "behind"), (-10, "warning", "ahead of")])
 def test_doctor_looks_at_the_clock(minutes: int, status: str, said: str, cli: Cli, at_server: Server) -> None:
-    """A clock that is minutes off is a warning, with the direction."""
+    """A clock that is minutes fast or slow is a warning that says which."""
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     body = json.dumps({"prompts": []})
     head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -1330,7 +1330,7 @@ def test_columns_that_say_nothing(on_terminal: OnTerminal, at_sandbox: Sandbox, 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 def test_login_with_a_byte_order_mark(at_sandbox: Sandbox, tmp_path: Path, encoding: str, mark: bytes) -> None:
-    """PowerShell writes one before what it pipes; it is no part of the key."""
+    """A byte order mark, which PowerShell writes into pipes, is not part of the key."""
     done = subprocess.run(
         [*COMMAND, "auth", "login", "--org", at_sandbox.org_slug, "--base-url", at_sandbox.base_url],
         input=mark + at_sandbox.api_key.encode() + b"\r\n",

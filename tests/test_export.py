@@ -778,7 +778,7 @@ def test_a_file_that_is_mounted_on_its_own(
 def test_a_file_system_without_locks(
     server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """The export goes on without a lock, and says so."""
+    """If the file system does not support locks, the export continues without one, with a warning."""
 
     def flock(*_: object) -> None:
         raise OSError(error, os.strerror(error))
@@ -792,7 +792,7 @@ def test_a_file_system_without_locks(
 
 @pytest.mark.parametrize("length", [255 - 7, 255 - 10, 255 - 13, 256])
 def test_a_name_without_room_for_a_suffix(server: Server, kind: str, tmp_path: Path, length: int) -> None:
-    """A name that is too long for one of the files beside it is found before the first request."""
+    """A name that is too long for the partial file or the manifest is reported before the first request."""
     serve(server, 1)
     with pytest.raises(OSError, match="File name too long"):
         run(kind, server, tmp_path / ("a" * (length - 6) + ".jsonl"))
@@ -804,7 +804,7 @@ def test_a_name_without_room_for_a_suffix(server: Server, kind: str, tmp_path: P
 def test_a_manifest_that_cannot_be_written(
     server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory in its place, or a write-protected manifest, is found before the first request."""
+    """A directory in the place of a file, or a write-protected manifest, is reported before the first request."""
     manifest = tmp_path / "a.jsonl.manifest.json"
     manifest.mkdir()
     with pytest.raises(IsADirectoryError, match=r"manifest\.json"):

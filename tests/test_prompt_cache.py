@@ -373,7 +373,7 @@ def test_an_interrupted_load(server: Server, count_waiting: type[CountedEvent]) 
 
 
 def test_a_time_limit(server: Server, count_waiting: type[CountedEvent], clock: Clock) -> None:
-    """The exception of a signal handler arrives where it was raised; a waiting thread loads instead."""
+    """An exception of a signal handler passes through the thread that loads; a waiting thread loads instead."""
 
     class Limit(Exception):
         pass
@@ -568,7 +568,7 @@ def test_fallback(make: Make, server: Server, clock: Clock, caplog: pytest.LogCa
 
 
 def test_a_step_that_the_snapshot_lacks(make: Make, server: Server, clock: Clock, tmp_path: Path) -> None:
-    """At a start without the API, each step comes from the snapshot, else the fallback, or raises the API's error."""
+    """If the API is down at the start, a step comes from the snapshot, else the fallback, or raises the API's error."""
     told: dict[str, Any] = {}
     server.answers = [answer(classify="a")]
     with make(snapshot=tmp_path / "snapshot") as cache:
@@ -620,7 +620,7 @@ def test_a_refresh_that_waiting_does_not_cure(
 def test_a_snapshot_with_a_number_that_json_lacks(
     make: Make, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A snapshot that contains Infinity, which a client before this one could write, is not used."""
+    """A snapshot that contains Infinity, which earlier versions could write, is not used."""
     server.answers = [answer(classify="a")]
     with make(snapshot=tmp_path / "snapshot") as cache:
         cache.get()
@@ -802,7 +802,7 @@ def test_on_change_that_uses_the_cache(server: Server, clock: Clock) -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_an_async_on_change(server: Server, clock: Clock, kind: str) -> None:
-    """An async `on_change` can do the same with AsyncPromptCache."""
+    """An async `on_change` can use an AsyncPromptCache without a deadlock, and can close it."""
     seen: list[str] = []
     server.answers = [answer(classify="a", answer="a"), answer(classify="b", answer="b")]
 
@@ -854,7 +854,7 @@ def test_a_cold_start_from_a_snapshot(
 
 
 def test_when_a_snapshot_is_written(make: Make, server: Server, clock: Clock, tmp_path: Path) -> None:
-    """It is written when prompts change, or on each refresh with `stale_for`. Only its owner can read it."""
+    """The snapshot is written when prompts change, or on each refresh with `stale_for`. Only its owner can read it."""
     for stale_for in (None, 1000):
         path = tmp_path / f"{stale_for}"
         server.answers = [answer(classify="a")]
@@ -979,7 +979,7 @@ def test_a_foreign_snapshot(server: Server, tmp_path: Path, caplog: pytest.LogCa
 def test_a_snapshot_that_cannot_be_written(
     make: Make, server: Server, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If it cannot be written, one warning is logged and prompts are served. It is written once that is possible."""
+    """If the snapshot cannot be written, one warning is logged, and it is written as soon as possible."""
     folder = tmp_path / "folder"
     server.answers = [answer(classify="a")]
     with make(snapshot=folder / "snapshot") as cache:
@@ -997,7 +997,7 @@ def test_a_snapshot_that_cannot_be_written(
 
 
 def test_a_snapshot_that_cannot_be_replaced(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """If it cannot be replaced, no temporary file is left."""
+    """If the snapshot cannot be replaced, no temporary file is left."""
     (tmp_path / "snapshot").mkdir()
     server.answers = [answer(classify="a")]
     with Cache("sync", server.credentials, snapshot=tmp_path / "snapshot") as cache:
@@ -1150,7 +1150,7 @@ def test_event_loops_in_turn(server: Server, clock: Clock) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_one_event_loop_for_each_call(server: Server, clock: Clock, backend: str) -> None:
-    """Prompts are refreshed although each loop ends first; while the API is down, the old ones are served."""
+    """Prompts are refreshed even if each event loop ends early; while the API is down, the old ones are served."""
     hanging = Answer(hold=threading.Event())
     server.answers = [answer(classify="a"), hanging, DOWN, hanging, answer(classify="b")]
 
@@ -1336,7 +1336,7 @@ def test_what_a_snapshot_replaces(make: Make, server: Server, clock: Clock, tmp_
 def test_a_snapshot_that_is_mounted_on_its_own(
     make: Make, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is written in place."""
+    """The snapshot is written in place."""
     path = tmp_path / "snapshot"
     path.write_text("old" * 10_000)
     mount(monkeypatch, "snapshot")
@@ -1351,7 +1351,7 @@ def test_a_snapshot_that_is_mounted_on_its_own(
 def test_a_snapshot_in_a_read_only_directory(
     make: Make, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is written in place if it exists and may be written, as a mounted file of a container may."""
+    """In a read-only directory, a writable snapshot that exists, such as a mounted one, is written in place."""
     path, access = tmp_path / "snapshot", os.access
     path.write_text("old" * 10_000)
     inode = path.stat().st_ino

@@ -904,7 +904,7 @@ def test_modes(server: Server, client: Artanis, pulled: Path) -> None:
 def test_files_that_are_mounted_on_their_own(
     server: Server, client: Artanis, pulled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are written in place, with a warning."""
+    """Files that cannot be renamed over are written in place, with a warning."""
     serve(server, {**TWO, "classify": "New."})
     mount(monkeypatch, "classify.md", "prompts.json")
     with pytest.warns(UserWarning, match=r"(classify\.md|prompts\.json) cannot be replaced"):

@@ -83,7 +83,7 @@ def export(
 
     The file appears, or replaces an older one, when it is complete. Until then the traces read so far are in
     `<path>.partial`, which stays there if the export fails or is killed. `<path>.manifest.json` describes the file. A
-    file that is mounted on its own, as in a container, cannot be replaced: it is written in place, with a warning.
+    bind-mounted file, such as one in a container, cannot be replaced: it is written in place, with a warning.
 
     Args:
         client: The client to read with.
