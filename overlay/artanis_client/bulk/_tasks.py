@@ -43,7 +43,8 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         self._workers: _WorkerTasks | None = None
         self._is_waiting = self._is_closed = False
 
-    async def __anext__(self) -> TraceDetail:
+    async def asend(self, value: None) -> TraceDetail:  # noqa: ARG002 - part of the interface
+        """Return the next trace. `anext()` calls this."""
         if self._is_waiting:
             raise RuntimeError("Another task is already waiting for the next trace of this iterator.")
         if self._is_closed:
@@ -59,10 +60,6 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
             raise
         finally:
             self._is_waiting = False
-
-    async def asend(self, value: None) -> TraceDetail:  # noqa: ARG002 - part of the interface
-        """Do the same as `anext()`."""
-        return await self.__anext__()
 
     async def athrow(self, *error: Any) -> TraceDetail:
         """Close the iterator, and raise the error."""

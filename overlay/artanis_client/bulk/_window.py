@@ -1,13 +1,12 @@
 """The window of traces that are read ahead of the consumer, in the order of the list. It neither waits nor does I/O.
 
-The consumer adds traces to `pending`, workers take them from there. A failed trace that can be read again waits in a
-heap, not in a worker, until the consumer makes it pending again.
+The consumer adds traces to `pending`, workers take them from there. A failed trace that can be read again waits in the
+window, not in a worker, until the consumer makes it pending again.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import bisect
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -64,6 +63,10 @@ class Slot:
         return self.detail is not None or self.error is not None
 
 
+def _retry_time(slot: Slot) -> float:
+    return slot.retry_at or 0.0
+
+
 class Window:
     """Which traces there are, which of them are being read, and the results that the consumer has not taken yet."""
 
@@ -78,9 +81,8 @@ class Window:
         self.slots: deque[Slot] = deque()
         self.pending: deque[Slot] = deque()
         """The traces to read next."""
-        self._failed: deque[Slot] = deque()  # by workers, and not in the heap yet
-        self._retries: list[tuple[float, int, Slot]] = []
-        self._number = itertools.count()
+        self._failed: deque[Slot] = deque()  # added by workers, and not in `_retries` yet
+        self._retries: list[Slot] = []  # by the time of the retry
         self._refused_since: float | None = None
         self._reported_at = 0.0
         self.workers = 0
@@ -108,15 +110,14 @@ class Window:
 
     def _make_retries_pending(self) -> int:
         while self._failed:
-            slot = self._failed.popleft()
-            heapq.heappush(self._retries, (slot.retry_at or 0.0, next(self._number), slot))
+            bisect.insort(self._retries, self._failed.popleft(), key=_retry_time)
         now = _clock.monotonic()
-        if self._refused_since is not None and self._retries and self._retries[0][0] < now:
-            self._refused_since += now - self._retries[0][0]  # no request was waiting, because the consumer was busy
-        due: list[Slot] = []
-        while self._retries and self._retries[0][0] <= now:
-            due.append(heapq.heappop(self._retries)[-1])
-            due[-1].retry_at = None
+        if self._refused_since is not None and self._retries and _retry_time(self._retries[0]) < now:
+            self._refused_since += now - _retry_time(self._retries[0])  # the consumer was busy, so nothing was waiting
+        due = self._retries[: bisect.bisect_right(self._retries, now, key=_retry_time)]
+        del self._retries[: len(due)]
+        for slot in due:
+            slot.retry_at = None
         self.pending.extendleft(reversed(due))  # before new traces, because the consumer waits for the oldest first
         return len(due)
 
@@ -128,7 +129,7 @@ class Window:
         """Return how many seconds the consumer may wait for the next trace before it must check the window again."""
         if not self._retries:
             return CHECK_INTERVAL
-        return min(CHECK_INTERVAL, max(0.0, self._retries[0][0] - _clock.monotonic()))
+        return min(CHECK_INTERVAL, max(0.0, _retry_time(self._retries[0]) - _clock.monotonic()))
 
     def report_pause(self) -> None:
         """Tell `on_progress`, at most once a second, that the consumer waits because the server refuses requests."""
