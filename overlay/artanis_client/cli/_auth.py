@@ -179,11 +179,10 @@ class _Profile:
             raise CredentialsError.of(Problem(CONFIG_FILE, str(self.path), SET_HOME, "is in an unknown home directory"))
         if self.path.exists() and not self.path.is_file():  # for example /dev/null
             raise CredentialsError.of(Problem(CONFIG_FILE, str(self.path), SET_HOME, "is not a file"))
-        self._document: Any = tomlkit.document()
+        self._document: Any = {}
+        data = self.path.read_bytes() if self.path.exists() else b""
         try:
-            self._document = tomlkit.parse(self.path.read_bytes().decode("utf-8-sig"))
-        except FileNotFoundError:
-            pass
+            self._document = tomlkit.parse(data.decode("utf-8-sig"))
         except (TOMLKitError, UnicodeDecodeError):
             problem = "is not valid TOML"
         if not isinstance(self._document.get(self.name, {}), dict):
@@ -200,20 +199,14 @@ class _Profile:
 
     def update(self, fields: dict[str, str], removed: list[str]) -> None:
         """Set the fields that have a value, remove others, and write the file, with mode 0600."""
-        import tomlkit
-
-        if self.name not in self._document:
-            self._document[self.name] = tomlkit.table()
-        table = self._document[self.name]
-        for field, value in fields.items():
-            if value:
-                table[field] = value
+        table = self._document.setdefault(self.name, {})
+        table.update({field: value for field, value in fields.items() if value})
         for field in removed:
             table.pop(field, None)
         self.path.resolve().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.path.exists():
             self.path.chmod(0o600)  # a file that is replaced keeps its mode
-        replace_file(self.path, tomlkit.dumps(self._document).encode(), mode=0o600)
+        replace_file(self.path, self._document.as_string().encode(), mode=0o600)
 
 
 @contextmanager
