@@ -11,7 +11,7 @@ import math
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -53,8 +53,6 @@ class Served:
     fresh_until: float = -math.inf
     error: Exception | None = None
     """The failure because of which the snapshot or the fallback is served."""
-    fallback: Set[str] = frozenset()
-    """The steps whose prompts are fallbacks."""
     texts: dict[str, str] = attrs.field(init=False, default=attrs.Factory(_to_texts, takes_self=True))
     """Each prompt as JSON, because callers share the objects and may change them."""
 
@@ -79,8 +77,8 @@ class Served:
         return self
 
     def source_of(self, step_id: str) -> Literal["api", "snapshot", "fallback"]:
-        """Return where the prompt of a step comes from."""
-        return "fallback" if step_id in self.fallback else self.source
+        """Return where the prompt of a step comes from. Only fallbacks have no id."""
+        return self.source if self.prompts[step_id].id else "fallback"
 
     def age(self) -> float | None:
         """Return the seconds since the API returned the prompts; None for fallbacks."""
@@ -246,20 +244,12 @@ class Policy:
         if not (found or self.fallback):
             return None
         error = error.with_traceback(None)  # a traceback keeps the variables of its frames alive
-        fallback = _by_step(self.fallback)
         if not found:
-            return Served(self.fallback, "fallback", -math.inf, math.inf, error=error, fallback=fallback.keys())
+            return Served(self.fallback, "fallback", -math.inf, math.inf, error=error)
         prompts, age = found
         loaded_at = _clock.monotonic() - age
-        others = fallback.keys() - _by_step(prompts).keys()
-        return Served(
-            [*self.fallback, *prompts],
-            "snapshot",
-            loaded_at,
-            loaded_at + self.usable_for,
-            error=error,
-            fallback=others,
-        )
+        # A prompt of the snapshot replaces the fallback of its step.
+        return Served([*self.fallback, *prompts], "snapshot", loaded_at, loaded_at + self.usable_for, error=error)
 
     def _compute_delay(self, error: Exception) -> float:
         backoff: float = min(MAX_BACKOFF, min(self.ttl, 1.0) * 2 ** min(self._failures - 1, 10))
