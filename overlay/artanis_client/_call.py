@@ -16,8 +16,9 @@ from artanis_api.errors import UnexpectedStatus
 from artanis_api.models import Error
 from artanis_api.types import Response
 
+from ._error_mapping import shape_error
 from ._errors import ArtanisError
-from ._http import received, shape_error
+from ._http import received
 from ._shape import Mismatch, find_mismatch, find_not_finite, is_union
 
 P = ParamSpec("P")

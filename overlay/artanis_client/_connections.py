@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import anyio
 
 from . import _clock
+from ._async_client import AsyncClient
 from ._errors import ArtanisError
-from ._httpx import AsyncClient, Client, Settings
+from ._httpx import Client, Settings
 from ._pace import Pace
 
 WAKE_UP = 1.0  # seconds after which a blocked thread lets Python handle signals

@@ -1,16 +1,12 @@
-"""The HTTP layer: signs requests, refuses unsafe ones, retries, and turns every failure into one of our errors.
+"""The HTTP layer: signs requests, refuses unsafe ones, waits for the pace of the client, and retries.
 
 `Http` and `AsyncHttp` are httpx clients, so that generated functions and users can call them. They build requests, and
 send them through their connections. `send()` sees everything that goes in or out.
-
-Errors are raised outside `except` blocks for httpx's exceptions. Otherwise `__context__` would keep httpx's frames,
-which hold the API key, and error reporters upload local variables.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -20,13 +16,14 @@ from urllib.parse import unquote
 
 from . import _clock, _errors, _httpx
 from ._arguments import check_id, check_integer
+from ._body import aread_body, read_body
 from ._connections import AsyncConnections, Connections, Local
 from ._credentials import Credentials
+from ._error_mapping import connection_error, shape_error, status_error
 from ._errors import ArtanisError, CredentialsError
 from ._httpx import httpx
 from ._retry import MAX_RETRY_TIME, is_idempotent, is_refusal, parse_retry_after
 from ._secret import Secret, raised_by_signal_handler
-from ._shape import FINITE
 
 _UNSET: Any = httpx.USE_CLIENT_DEFAULT
 _ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
@@ -160,34 +157,16 @@ class _Shared:
             self.connections.pace.accept()
 
     def _failure(self, error: Exception, request: httpx.Request) -> Exception:
-        """Return our error for an exception of the HTTP stack. Foreign exceptions are returned as they were raised."""
+        """Return the error to raise instead of an exception, or the exception itself."""
         closed: ArtanisError | None = self.connections.closed_error()
         if isinstance(error, RuntimeError) and closed is not None:
             return closed  # httpx raises RuntimeError if the client was closed meanwhile
-        if (foreign := _httpx.foreign_exception(error)) is not None:
-            return foreign
-        request_of = {"method": request.method, "url": str(request.url)}
-        cause = _httpx.operating_system_error(error)
-        failure: _errors.APIConnectionError
-        if isinstance(error, httpx.TimeoutException):
-            phase = type(error).__name__.removesuffix("Timeout").lower()
-            seconds = request.extensions.get("timeout", {}).get(phase)
-            after = f" after {seconds} s" if seconds else ""
-            message, hint = f"timed out{after} ({phase})", "Try again, or raise timeout."
-            failure = _errors.APITimeoutError(message, **request_of, hint=hint)
-        else:
-            text = _redact(str(error) or str(cause or type(error).__name__), request)
-            hint = f"Check the network, any proxy, and base_url (from {self.credentials.sources['base_url']})."
-            remedy = _httpx.remedy(error, cause)
-            failure = _errors.APIConnectionError(_errors.printable(text).rstrip("."), **request_of, hint=remedy or hint)
-            failure.remedy = remedy
-        failure.__cause__ = cause
-        return failure
+        return connection_error(error, request, self.credentials)
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         """Return a 2xx response that could be read; raise the error for any other."""
         if not response.is_success:
-            raise self._status_error(response)
+            raise status_error(response, self.credentials)
         problem = response.extensions.get("artanis_problem")
         if problem is not None:
             raise shape_error(response, "", problem)
@@ -197,27 +176,6 @@ class _Shared:
                 response.__class__ = _httpx.JSONResponse
             responses.append(response)
         return response
-
-    def _status_error(self, response: httpx.Response, renewal: Exception | None = None) -> _errors.APIStatusError:
-        """Return the error for a status; for a 401, `renewal` is why no new key could be fetched."""
-        cls, advice = _errors.status_error_class(response.status_code)
-        request, body = response.request, _error_body(response)
-        if "artanis_location" in response.extensions:
-            response.headers["location"] = response.extensions["artanis_location"]
-        reason = _redact(response.reason_phrase or httpx.codes.get_reason_phrase(response.status_code), request)
-        error = cls(
-            _message(body) or reason or "no reason given",
-            status_code=response.status_code,
-            body=body,
-            headers=_redact(dict(response.headers), request),
-            method=request.method,
-            url=str(request.url),
-            hint=self.credentials.fill_in(advice),
-        )
-        if renewal is not None:
-            text = str(renewal) if isinstance(renewal, ArtanisError) else f"{type(renewal).__name__}: {renewal}"
-            error.add_note(_errors.printable(_redact(f"A new key could not be fetched: {text}", request)))
-        return error
 
 
 class Http(_Shared, _httpx.Client):
@@ -265,7 +223,7 @@ class Http(_Shared, _httpx.Client):
             except Exception as error:
                 if raised_by_signal_handler(error):
                     raise
-                raise self._status_error(response, error) from None
+                raise status_error(response, self.credentials, error) from None
             if renewed != secret:
                 response = self._transmit(local, request, renewed, stream)
         return self._checked(response)
@@ -296,7 +254,7 @@ class Http(_Shared, _httpx.Client):
             try:
                 response: httpx.Response = local.client.send(request, stream=True, auth=None, follow_redirects=False)
                 if not (stream and response.is_success):
-                    _httpx.read_body(response)
+                    read_body(response)
                 self._note_answer(response, started)
                 return response
             except Exception as error:
@@ -306,7 +264,7 @@ class Http(_Shared, _httpx.Client):
         raise failure
 
 
-class AsyncHttp(_Shared, _httpx.AsyncClient):
+class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
     """The httpx client under `AsyncArtanis`."""
 
     _connections_class = AsyncConnections
@@ -345,7 +303,7 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
             except Exception as error:
                 if raised_by_signal_handler(error):
                     raise
-                raise self._status_error(response, error) from None
+                raise status_error(response, self.credentials, error) from None
             if renewed != secret:
                 response = await self._transmit(local, request, renewed, stream)
         return self._checked(response)
@@ -378,7 +336,7 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
                     request, stream=True, auth=None, follow_redirects=False
                 )
                 if not (stream and response.is_success):
-                    await _httpx.aread_body(response)
+                    await aread_body(response)
                 self._note_answer(response, started)
                 return response
             except BaseException as error:
@@ -387,48 +345,6 @@ class AsyncHttp(_Shared, _httpx.AsyncClient):
                 if failure is error:
                     raise
         raise failure
-
-
-def shape_error(response: httpx.Response, path: str, problem: str) -> _errors.APIResponseValidationError:
-    """Return the error for a 2xx response that does not match the contract."""
-    request = response.request
-    path, problem = _errors.printable(_redact(path, request)), _errors.printable(_redact(problem, request))
-    return _errors.APIResponseValidationError(
-        f"{response.status_code}, but the body does not match the contract: {f'{path} ' if path else 'it '}{problem}. "
-        "The response may be corrupt, or the API has changed.",
-        path=path,
-        problem=problem,
-        status_code=response.status_code,
-        body=_error_body(response),
-        method=request.method,
-        url=str(request.url),
-    )
-
-
-def _error_body(response: httpx.Response) -> Any:
-    """Return the body for an error: parsed if possible, cut, and without the key."""
-    # Redacted before it is cut, because half a key would not be found.
-    text = response.content[: 2 * _httpx.MAX_ERROR_BODY].decode("utf-8-sig", "replace")
-    try:
-        if len(text) > _httpx.MAX_ERROR_BODY:
-            raise ValueError("too long to be parsed")
-        return _redact(json.loads(text, **FINITE), response.request)
-    except (ValueError, RecursionError):
-        return _redact(text, response.request)[: _httpx.MAX_ERROR_BODY]
-
-
-def _redact(value: Any, request: httpx.Request) -> Any:
-    for secret in request.extensions.get("artanis_keys", ()):
-        value = secret.redact(value)
-    return value
-
-
-def _message(body: Any) -> str:
-    try:
-        text: Any = body["error"]
-    except (TypeError, LookupError):  # not an object, or without a message
-        return ""
-    return text if isinstance(text, str) else ""
 
 
 async def _answer(ask: Any) -> Any:

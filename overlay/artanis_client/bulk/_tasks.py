@@ -23,11 +23,11 @@ from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
+from .._async_client import AsyncClient
 from .._call import Exchange
 from .._connections import AsyncConnections, Local
 from .._errors import ArtanisError
 from .._http import AsyncHttp
-from .._httpx import AsyncClient
 from ._window import Window
 
 STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
