@@ -193,8 +193,10 @@ class Http(_Shared, _httpx.Client):
     def close(self) -> None:
         """Do nothing: `Artanis.close` closes the connections."""
 
-    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request, with retries, and return a 2xx response. Redirects are never followed.
+
+        The body is always read, even with `stream=True`: reading it can fail, and is part of the request in flight.
 
         Raises:
             ArtanisError: If the request failed, or the response is not 2xx; see `_errors`.
@@ -205,7 +207,7 @@ class Http(_Shared, _httpx.Client):
         retries = 0
         while True:
             try:
-                return self._attempt(request, stream)
+                return self._attempt(request)
             except ArtanisError as error:
                 delay = self._delay(error, request, retries)
                 if delay is None:
@@ -213,10 +215,10 @@ class Http(_Shared, _httpx.Client):
             self.connections.pause(delay)
             retries += 1
 
-    def _attempt(self, request: httpx.Request, stream: bool) -> httpx.Response:
+    def _attempt(self, request: httpx.Request) -> httpx.Response:
         local = self.connections.local()
         secret = self._secret(local, refused=None)
-        response = self._transmit(local, request, secret, stream)
+        response = self._transmit(local, request, secret)
         if response.status_code == 401 and _httpx.is_repeatable(request):
             try:
                 renewed = self._secret(local, refused=secret)
@@ -225,7 +227,7 @@ class Http(_Shared, _httpx.Client):
                     raise
                 raise status_error(response, self.credentials, error) from None
             if renewed != secret:
-                response = self._transmit(local, request, renewed, stream)
+                response = self._transmit(local, request, renewed)
         return self._checked(response)
 
     def _secret(self, local: Local, refused: Secret | None) -> Secret:
@@ -243,7 +245,7 @@ class Http(_Shared, _httpx.Client):
                     raise
             return key.result()
 
-    def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
+    def _transmit(self, local: Local, request: httpx.Request, secret: Secret) -> httpx.Response:
         with local.slots:
             for seconds in self._waits():
                 self.connections.pause(seconds)
@@ -253,8 +255,7 @@ class Http(_Shared, _httpx.Client):
             started = _clock.monotonic()
             try:
                 response: httpx.Response = local.client.send(request, stream=True, auth=None, follow_redirects=False)
-                if not (stream and response.is_success):
-                    read_body(response)
+                read_body(response)
                 self._note_answer(response, started)
                 return response
             except Exception as error:
@@ -279,13 +280,13 @@ class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
     async def aclose(self) -> None:
         """Do nothing: `AsyncArtanis.aclose` closes the connections."""
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Like `Http.send`."""
         self._check(request, options)
         retries = 0
         while True:
             try:
-                return await self._attempt(request, stream)
+                return await self._attempt(request)
             except ArtanisError as error:
                 delay = self._delay(error, request, retries)
                 if delay is None:
@@ -293,10 +294,10 @@ class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
             await self.connections.pause(delay)
             retries += 1
 
-    async def _attempt(self, request: httpx.Request, stream: bool) -> httpx.Response:
+    async def _attempt(self, request: httpx.Request) -> httpx.Response:
         local = self.connections.local()
         secret = await self._secret(local, refused=None)
-        response = await self._transmit(local, request, secret, stream)
+        response = await self._transmit(local, request, secret)
         if response.status_code == 401 and _httpx.is_repeatable(request):
             try:
                 renewed = await self._secret(local, refused=secret)
@@ -305,7 +306,7 @@ class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
                     raise
                 raise status_error(response, self.credentials, error) from None
             if renewed != secret:
-                response = await self._transmit(local, request, renewed, stream)
+                response = await self._transmit(local, request, renewed)
         return self._checked(response)
 
     async def _secret(self, local: Local, refused: Secret | None) -> Secret:
@@ -323,7 +324,7 @@ class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
                     raise
             return key.result()
 
-    async def _transmit(self, local: Local, request: httpx.Request, secret: Secret, stream: bool) -> httpx.Response:
+    async def _transmit(self, local: Local, request: httpx.Request, secret: Secret) -> httpx.Response:
         async with local.slots:
             for seconds in self._waits():
                 await self.connections.pause(seconds)
@@ -335,8 +336,7 @@ class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
                 response: httpx.Response = await local.client.send(
                     request, stream=True, auth=None, follow_redirects=False
                 )
-                if not (stream and response.is_success):
-                    await aread_body(response)
+                await aread_body(response)
                 self._note_answer(response, started)
                 return response
             except BaseException as error:
