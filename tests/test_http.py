@@ -629,7 +629,7 @@ def test_default_tls_is_shared(server: Server) -> None:
     """Clients with default TLS settings share one context; settings of the user's get their own."""
 
     def context(client: Any) -> Any:
-        return client._http.connections.settings.of_connections["verify"]
+        return client._http.connections.settings.connection_arguments["verify"]
 
     first, second = Artanis(**server.credentials), Artanis(**server.credentials)
     third = AsyncArtanis(**server.credentials)

@@ -60,7 +60,7 @@ class _Slots:
         self._queue.put(None)
 
 
-class _Shared:
+class _ConnectionsBase:
     """Shared by `Connections` and `AsyncConnections`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
@@ -77,7 +77,7 @@ class _Shared:
         return None
 
 
-class Connections(_Shared):
+class Connections(_ConnectionsBase):
     """The connections of `Artanis`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
@@ -95,7 +95,7 @@ class Connections(_Shared):
 
     def new_client(self) -> Client:
         """Return another httpx client with the same arguments, and its own connections."""
-        return Client(**self.settings.of_connections)
+        return Client(**self.settings.connection_arguments)
 
     def pause(self, seconds: float) -> None:
         """Wait before a request may start."""
@@ -108,7 +108,7 @@ class Connections(_Shared):
             local.client.close()
 
 
-class AsyncConnections(_Shared):
+class AsyncConnections(_ConnectionsBase):
     """The connections of `AsyncArtanis`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
@@ -131,7 +131,7 @@ class AsyncConnections(_Shared):
 
     def new_client(self) -> AsyncClient:
         """Return another httpx client with the same arguments, and its own connections."""
-        return AsyncClient(**self.settings.of_connections)
+        return AsyncClient(**self.settings.connection_arguments)
 
     async def pause(self, seconds: float) -> None:
         """Wait before a request may start."""

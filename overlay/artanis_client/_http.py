@@ -30,11 +30,11 @@ _ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _SAFE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # nearly all paths, recognised quickly
 _log = logging.getLogger("artanis_client")
 
-received: ContextVar[list[httpx.Response] | None] = ContextVar("received", default=None)
+captured: ContextVar[list[httpx.Response] | None] = ContextVar("captured", default=None)
 """Collects the successful responses of `send()`, so that `call` can inspect them."""
 
 
-class _Shared:
+class _HttpBase:
     """Shared by `Http` and `AsyncHttp`: everything that does no I/O."""
 
     _connections_class: Callable[..., Any]
@@ -47,12 +47,12 @@ class _Shared:
         self.connections: Any = connections
         self.max_retries = check_integer("max_retries", max_retries, at_least=0)
         self._is_paced = is_paced
-        of_requests = connections.settings.of_requests
+        request_arguments = connections.settings.request_arguments
         checked, unused = _httpx.check_timeout(timeout), _httpx.UnusedTransport()
         set_up: Any = super().__init__  # of the client of httpx
-        set_up(**of_requests, timeout=checked, transport=unused, trust_env=False)
-        self._origin = _httpx.origin(of_requests["base_url"])
-        self._base = str(of_requests["base_url"]).rstrip("/")
+        set_up(**request_arguments, timeout=checked, transport=unused, trust_env=False)
+        self._origin = _httpx.origin(request_arguments["base_url"])
+        self._base = str(request_arguments["base_url"]).rstrip("/")
 
     @classmethod
     def create(
@@ -170,7 +170,7 @@ class _Shared:
         problem = response.extensions.get("artanis_problem")
         if problem is not None:
             raise shape_error(response, "", problem)
-        responses = received.get()
+        responses = captured.get()
         if responses is not None:
             if type(response) is httpx.Response:
                 response.__class__ = _httpx.JSONResponse
@@ -178,7 +178,7 @@ class _Shared:
         return response
 
 
-class Http(_Shared, _httpx.Client):
+class Http(_HttpBase, _httpx.Client):
     """The httpx client under `Artanis`."""
 
     _connections_class = Connections
@@ -265,7 +265,7 @@ class Http(_Shared, _httpx.Client):
         raise failure
 
 
-class AsyncHttp(_Shared, _httpx.Cookieless, httpx.AsyncClient):
+class AsyncHttp(_HttpBase, _httpx.Cookieless, httpx.AsyncClient):
     """The httpx client under `AsyncArtanis`."""
 
     _connections_class = AsyncConnections

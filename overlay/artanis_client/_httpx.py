@@ -89,9 +89,9 @@ class JSONResponse(Response):
 class Settings(NamedTuple):
     """The arguments of httpx's clients, checked."""
 
-    of_requests: dict[str, Any]
+    request_arguments: dict[str, Any]
     """For the client that builds requests."""
-    of_connections: dict[str, Any]
+    connection_arguments: dict[str, Any]
     """For each client that sends them."""
     owns_connections: bool
     """Whether bulk reads may open their own connections: the user chose no transport, mounts or limits."""
@@ -126,7 +126,7 @@ def settings(
         "accept-encoding": ", ".join(CODINGS),
         **httpx.Headers(arguments.pop("headers", None)),
     }
-    of_requests = {"base_url": base_url, "headers": headers, "params": arguments.pop("params", None)}
+    request_arguments = {"base_url": base_url, "headers": headers, "params": arguments.pop("params", None)}
     chosen = arguments.get("transport") or arguments.get("mounts") or "limits" in arguments
     hooks: dict[str, list[Any]] = arguments.get("event_hooks") or {}
     arguments["event_hooks"] = {**hooks, "response": [*hooks.get("response", []), hide_location]}
@@ -141,7 +141,7 @@ def settings(
     elif arguments.get("trust_env", True) and not transport:
         arguments["proxy"] = environment_proxy(base_url)
     arguments["trust_env"] = False  # httpx fails if NO_PROXY contains an IPv6 network, and proxies loopback hosts
-    return Settings(of_requests, arguments, not chosen)
+    return Settings(request_arguments, arguments, not chosen)
 
 
 def environment_proxy(url: httpx.URL) -> httpx.Proxy | None:

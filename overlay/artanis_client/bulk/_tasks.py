@@ -203,7 +203,7 @@ class _WorkerConnections:
         self.pace = shared.pace
         self.pause = shared.pause
         self._shared = shared
-        self._own = AsyncClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        self._own = AsyncClient(**shared.settings.connection_arguments) if shared.settings.owns_connections else None
 
     def local(self) -> Local:
         local = self._shared.local()

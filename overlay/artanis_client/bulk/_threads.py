@@ -124,7 +124,9 @@ class _WorkerConnections:
         self.pace = shared.pace
         self._shared = shared
         self._stopped = stopped
-        self._own = _InterruptibleClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        self._own = (
+            _InterruptibleClient(**shared.settings.connection_arguments) if shared.settings.owns_connections else None
+        )
         local = shared.local()
         self._local = local if self._own is None else local._replace(client=self._own)
 
