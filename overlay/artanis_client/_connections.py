@@ -63,6 +63,9 @@ class _Slots:
 class _ConnectionsBase:
     """Shared by `Connections` and `AsyncConnections`."""
 
+    retries = True
+    """Whether a request that failed is retried by `Http.send`."""
+
     def __init__(self, settings: Settings, max_connections: int) -> None:
         self.settings = settings
         self.max_connections = max_connections

@@ -40,13 +40,10 @@ class _HttpBase:
     _connections_class: Callable[..., Any]
     _hide_location: Callable[..., Any]
 
-    def __init__(
-        self, credentials: Credentials, connections: Any, *, timeout: Any, max_retries: int, is_paced: bool
-    ) -> None:
+    def __init__(self, credentials: Credentials, connections: Any, *, timeout: Any, max_retries: int) -> None:
         self.credentials = credentials
         self.connections: Any = connections
         self.max_retries = check_integer("max_retries", max_retries, at_least=0)
-        self._is_paced = is_paced
         request_arguments = connections.settings.request_arguments
         checked, unused = _httpx.check_timeout(timeout), _httpx.UnusedTransport()
         set_up: Any = super().__init__  # of the client of httpx
@@ -66,28 +63,16 @@ class _HttpBase:
             connections = cls._connections_class(settings, max_connections)
         except ImportError as error:  # a SOCKS proxy and HTTP/2 need another package
             raise CredentialsError(f"The HTTP client cannot be set up: {error}") from None
-        return cls(credentials, connections, timeout=checked, max_retries=max_retries, is_paced=max_retries != 0)
+        return cls(credentials, connections, timeout=checked, max_retries=max_retries)
 
-    def view(
-        self,
-        *,
-        connections: Any = None,
-        timeout: Any = _UNSET,
-        max_retries: int | None = None,
-        is_paced: bool | None = None,
-    ) -> Self:
-        """Return the same client with other options, or other connections.
-
-        `is_paced` is whether requests wait for their turn after refusals; by default, if they are retried.
-        """
+    def view(self, *, connections: Any = None, timeout: Any = _UNSET, max_retries: int | None = None) -> Self:
+        """Return the same client with other options, or other connections."""
         unchanged: Any = self
-        max_retries = self.max_retries if max_retries is None else max_retries
         return type(self)(
             self.credentials,
             connections or self.connections,
             timeout=unchanged.timeout if timeout is _UNSET else timeout,
-            max_retries=max_retries,
-            is_paced=max_retries != 0 if is_paced is None else is_paced,
+            max_retries=self.max_retries if max_retries is None else max_retries,
         )
 
     def build_request(self, method: str, url: Any, **arguments: Any) -> httpx.Request:
@@ -130,9 +115,8 @@ class _HttpBase:
 
     def _delay(self, error: ArtanisError, request: httpx.Request, retries: int) -> float | None:
         """Return and log the seconds until the next attempt; None if the request must not be retried."""
-        if retries >= self.max_retries or self.connections.closed_error():
-            return None
-        if not (is_idempotent(request.method) and _httpx.is_repeatable(request)):
+        may_retry = retries < self.max_retries and self.connections.retries and not self.connections.closed_error()
+        if not (may_retry and is_idempotent(request.method) and _httpx.is_repeatable(request)):
             return None
         delay = _errors.retry_delay(error, retries)
         elapsed = _clock.monotonic() - request.extensions.get("artanis_started", _clock.monotonic())
@@ -144,7 +128,7 @@ class _HttpBase:
 
     def _waits(self) -> Iterable[float]:
         """Return how many seconds to wait, again and again, before a request may start."""
-        return self.connections.pace.waits() if self._is_paced else ()
+        return self.connections.pace.waits() if self.max_retries else ()
 
     def _note_answer(self, response: httpx.Response, started: float) -> None:
         """Tell the pace of the client whether the server refused or accepted a request."""

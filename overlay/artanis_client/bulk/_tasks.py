@@ -172,8 +172,8 @@ class _WorkerTasks:
 
     async def _work(self, connections: _WorkerConnections) -> None:
         api = copy.copy(self._api)
-        http, window = self._http, self._window
-        api.set_async_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        api.set_async_httpx_client(self._http.view(connections=connections))
+        window = self._window
         while window.pending:
             slot = window.pending.popleft()
             try:
@@ -195,6 +195,8 @@ class _WorkerConnections:
 
     If the user chose the connections by transport, mounts or limits, those are used.
     """
+
+    retries = False  # the window schedules retries, so that they hold no worker
 
     def __init__(self, shared: AsyncConnections) -> None:
         self.settings = shared.settings

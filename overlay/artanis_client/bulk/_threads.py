@@ -80,7 +80,7 @@ class _WorkerThreads:
 
     def _work(self, api: AuthenticatedClient, http: Http, connections: _WorkerConnections) -> None:
         api = copy.copy(api)
-        api.set_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        api.set_httpx_client(http.view(connections=connections))
         window = self._window
         try:
             while self.turns.get():
@@ -117,6 +117,8 @@ class _WorkerConnections:
     If the user chose the connections (transport, mounts or limits), those are used; then pending requests cannot be
     interrupted when the loop ends.
     """
+
+    retries = False  # the window schedules retries, so that they hold no worker
 
     def __init__(self, shared: Connections, stopped: threading.Event) -> None:
         self.settings = shared.settings
