@@ -38,25 +38,12 @@ $(VENV)/.ready: $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-demo/.ready: $(UV) requirements/demo.txt
-	$(call environment,.venv-demo,requirements/demo.txt)
-	@touch $@
-
 .venv-unit/.ready: $(UV) requirements/dev.txt
 	$(call environment,.venv-unit,requirements/dev.txt)
 	@touch $@
 
-.venv-lowest/.ready: $(UV) requirements/lowest.txt
-	$(call environment,.venv-lowest,requirements/lowest.txt)
-	@touch $@
-
-.venv-successor/.ready: $(UV) requirements/successor.txt
-	$(call environment,.venv-successor,requirements/successor.txt)
-	@echo 'import httpx2; httpx2.alias_httpx()' > $$(echo .venv-successor/lib/python3*/site-packages)/alias.pth
-	@touch $@
-
-.venv-warehouse/.ready: $(UV) requirements/warehouse.txt
-	$(call environment,.venv-warehouse,requirements/warehouse.txt)
+.venv-%/.ready: requirements/%.txt $(UV)
+	$(call environment,.venv-$*,$<)
 	@touch $@
 
 # $(call install-wheel,folder): tests see the wheel that users get, not what happens to lie in the checkout.
@@ -118,6 +105,7 @@ newest: setup ## Run the client's tests with the newest dependencies, unpinned (
 
 successor: setup .venv-successor/.ready ## Run the tests of the core with httpx2 in the place of httpx (1 min)
 	$(call install-wheel,.venv-successor)
+	@echo 'import httpx2; httpx2.alias_httpx()' > $$(echo .venv-successor/lib/python3*/site-packages)/alias.pth
 	.venv-successor/bin/python -m pytest -q -n auto -W 'ignore:Module already imported' -m 'not tooling and not once' $(CORE) $(PYTEST_ARGS)
 CORE := $(patsubst %,tests/test_%.py,call client credentials errors http pace periods retries secrecy tls)
 OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'

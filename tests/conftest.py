@@ -63,6 +63,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries hardly wait, unless the server asks for it."""
     monkeypatch.setattr(_retry, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(_retry, "MAX_BACKOFF", 0.001)
     monkeypatch.setattr(_pace, "FIRST_INTERVAL", 0.001)
     monkeypatch.setattr(_pace, "MAX_INTERVAL", 0.001)
 

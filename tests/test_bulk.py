@@ -327,20 +327,20 @@ def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
 
 
 def test_rate_limit(server: Server, kind: str) -> None:
-    """The client slows down to the twenty requests a second that the server accepts, and reads all traces."""
-    tokens, filled, lock = [20.0], [time.monotonic()], threading.Lock()
+    """The client reads all traces of a server that accepts a burst of fifty requests, then fifty a second."""
+    tokens, filled, lock = [50.0], [time.monotonic()], threading.Lock()
 
     def answer(_: str) -> Answer | None:
         with lock:
             now = time.monotonic()
-            tokens[0] = min(20, tokens[0] + 20 * (now - filled[0]))
+            tokens[0] = min(50, tokens[0] + 50 * (now - filled[0]))
             filled[0] = now
             if tokens[0] < 1:
                 return Answer(429)
             tokens[0] -= 1
             return None
 
-    expected = serve(server, 60, answer)
+    expected = serve(server, 90, answer)
     found = Both(kind, server).run(read_all(kind))
     assert [detail.id for detail in found] == expected
 

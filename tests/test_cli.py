@@ -823,6 +823,21 @@ def test_progress(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
 
 
 @needs_a_pseudo_terminal
+def test_progress_at_a_rate_limit(on_terminal: OnTerminal, at_server: Server) -> None:
+    """The progress bar says that, and for how long, the server makes the command wait."""
+    refused: list[str] = []
+
+    def answer(trace_id: str) -> Answer | None:
+        refused.append(trace_id)
+        return Answer(429, headers={"Retry-After": "2"}) if len(refused) < 3 else None
+
+    serve(at_server, 3, answer)
+    _, shown = on_terminal("report", "--concurrency", "1", columns=120)
+    assert re.search(r"rate limit, waiting [123] s", shown)
+    assert "3/3" in shown
+
+
+@needs_a_pseudo_terminal
 def test_interruption_of_an_export(cli: Cli, at_server: Server, tmp_path: Path) -> None:
     """Ctrl-C ends an export with 130 and no traceback; --resume then reads only the missing traces."""
     interrupted = threading.Event()

@@ -228,6 +228,8 @@ def artanis(
             page: list[Read] = []
 
             def take(progress: Progress) -> None:
+                if progress.waiting is not None:  # nothing was read: the server makes the loop wait
+                    return
                 asked = progress.trace_id  # the response may contain a different id
                 page.append(Read(asked, created[asked], None, asked in again))
 

@@ -661,6 +661,25 @@ def test_a_trace_that_is_gone_for_a_moment(warehouse: Warehouse, project: Projec
     assert project.read() == [""]
 
 
+def test_a_rate_limit(warehouse: Warehouse, project: Project) -> None:
+    """A pause at a rate limit is not taken for a trace that could not be read."""
+    project.add("a", datetime.now(UTC), approvedOutput=None)
+    assert warehouse.run(tables=["traces"])
+    (usual,) = project.server.answers
+    assert callable(usual)
+    refused: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/api/traces/a" and len(refused) < 2:
+            refused.append(request.path)
+            return Answer(429, headers={"Retry-After": "1"})
+        return usual(request)
+
+    project.server.answers = [answer]
+    assert not warehouse.run(tables=["traces"])  # nothing has changed
+    assert len(refused) == 2
+
+
 def test_undocumented(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that is not in the contract is kept in `additional_properties` under its original name."""
     with Sandbox(traces=5, drift=["undocumented-field", "undocumented-nested-field"]) as sandbox:

@@ -16,8 +16,9 @@ from artanis_api.errors import UnexpectedStatus
 from artanis_api.models import Error
 from artanis_api.types import Response
 
+from ._error_mapping import shape_error
 from ._errors import ArtanisError
-from ._http import received, shape_error
+from ._http import captured
 from ._shape import Mismatch, find_mismatch, find_not_finite, is_union
 
 P = ParamSpec("P")
@@ -63,11 +64,11 @@ class Exchange:
         self._is_documented = True
 
     def __enter__(self) -> Exchange:
-        self._token = received.set(self._responses)
+        self._token = captured.set(self._responses)
         return self
 
     def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        received.reset(self._token)
+        captured.reset(self._token)
         is_of_parser = isinstance(error, Exception) and not isinstance(error, ArtanisError | MemoryError)
         if not (is_of_parser and self._responses):
             return False

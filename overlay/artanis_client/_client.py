@@ -17,7 +17,7 @@ from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
 
 from ._arguments import check_id, check_text
 from ._call import acall, call
-from ._credentials import Credentials, KeyFunction, load, one_project
+from ._credentials import Credentials, KeyFunction, choose_project, load
 from ._http import AsyncHttp, Http
 from ._httpx import DEFAULT_TIMEOUT, httpx
 from ._periods import filter_by_period
@@ -71,7 +71,7 @@ class _Resource:
 
     def _project(self, project_slug: str | None, project_id: str | UUID | None) -> Mapping[str, str]:
         slug, id_ = check_text("project_slug", project_slug), check_text("project_id", project_id, or_uuid=True)
-        project = one_project(slug, id_, "in the call") or self._credentials.project
+        project = choose_project(slug, id_, "in the call") or self._credentials.project
         if not project:
             advice = self._credentials.project_advice
             raise ValueError(f"No project. Pass project_slug or project_id, here or to the client, or {advice}.")
@@ -118,7 +118,7 @@ class AsyncPrompts(_Resource):
         return await acall(get_prompt.asyncio_detailed, check_id(prompt_id), client=self._api)
 
 
-class _AnyTraces(_Resource):
+class _TracesBase(_Resource):
     def _selection(
         self, trace_ids: Iterable[str | UUID] | None, project: tuple[Any, Any], since: Any, until: Any
     ) -> builtins.list[str] | tuple[Mapping[str, str], Filter]:
@@ -132,7 +132,7 @@ class _AnyTraces(_Resource):
         return [check_id(trace_id) for trace_id in trace_ids]
 
 
-class Traces(_AnyTraces):
+class Traces(_TracesBase):
     """The traces of a project, and what reviewers made of them (https://docs.artanis.ai/rest-api/traces)."""
 
     def list(
@@ -221,7 +221,7 @@ class Traces(_AnyTraces):
         return details(self._api, ids, window)
 
 
-class AsyncTraces(_AnyTraces):
+class AsyncTraces(_TracesBase):
     """Like `Traces`, with `await`."""
 
     async def list(
@@ -272,7 +272,7 @@ class AsyncTraces(_AnyTraces):
         return AsyncDetails(self._api, ids, window)
 
 
-class _Base:
+class _ClientBase:
     """Shared by `Artanis` and `AsyncArtanis`: everything that does no I/O."""
 
     api: AuthenticatedClient
@@ -345,7 +345,7 @@ class _Base:
         return f"<{type(self).__name__} {fields}, key from {credentials.key.source}>"
 
 
-class Artanis(_Base):
+class Artanis(_ClientBase):
     """A client of the Artanis REST API. Use it as a context manager, or close it. Thread-safe.
 
     What you do not pass comes from the environment or the configuration file.
@@ -402,7 +402,7 @@ class Artanis(_Base):
         self.close()
 
 
-class AsyncArtanis(_Base):
+class AsyncArtanis(_ClientBase):
     """Like `Artanis`, with `await`. `api_key` may be an async function. Tasks may share it, and event loops in turn."""
 
     prompts: AsyncPrompts
@@ -444,5 +444,5 @@ def credentials_of(client: Artanis | AsyncArtanis) -> Credentials:
 
 def tls_context_of(client: Artanis | AsyncArtanis) -> ssl.SSLContext:
     """Return the TLS context of a client's connections."""
-    context: ssl.SSLContext = client._http.connections.settings.of_connections["verify"]
+    context: ssl.SSLContext = client._http.connections.settings.connection_arguments["verify"]
     return context

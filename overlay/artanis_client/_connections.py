@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import anyio
 
 from . import _clock
+from ._async_client import AsyncClient
 from ._errors import ArtanisError
-from ._httpx import AsyncClient, Client, Settings
+from ._httpx import Client, Settings
 from ._pace import Pace
 
 WAKE_UP = 1.0  # seconds after which a blocked thread lets Python handle signals
@@ -59,8 +60,11 @@ class _Slots:
         self._queue.put(None)
 
 
-class _Shared:
+class _ConnectionsBase:
     """Shared by `Connections` and `AsyncConnections`."""
+
+    retries = True
+    """Whether a request that failed is retried by `Http.send`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
         self.settings = settings
@@ -76,7 +80,7 @@ class _Shared:
         return None
 
 
-class Connections(_Shared):
+class Connections(_ConnectionsBase):
     """The connections of `Artanis`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
@@ -94,7 +98,7 @@ class Connections(_Shared):
 
     def new_client(self) -> Client:
         """Return another httpx client with the same arguments, and its own connections."""
-        return Client(**self.settings.of_connections)
+        return Client(**self.settings.connection_arguments)
 
     def pause(self, seconds: float) -> None:
         """Wait before a request may start."""
@@ -107,7 +111,7 @@ class Connections(_Shared):
             local.client.close()
 
 
-class AsyncConnections(_Shared):
+class AsyncConnections(_ConnectionsBase):
     """The connections of `AsyncArtanis`."""
 
     def __init__(self, settings: Settings, max_connections: int) -> None:
@@ -130,7 +134,7 @@ class AsyncConnections(_Shared):
 
     def new_client(self) -> AsyncClient:
         """Return another httpx client with the same arguments, and its own connections."""
-        return AsyncClient(**self.settings.of_connections)
+        return AsyncClient(**self.settings.connection_arguments)
 
     async def pause(self, seconds: float) -> None:
         """Wait before a request may start."""

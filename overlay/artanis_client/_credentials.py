@@ -98,7 +98,7 @@ def load(
     )
 
 
-def one_project(project_slug: str | None, project_id: str | None, where: str) -> dict[str, str]:
+def choose_project(project_slug: str | None, project_id: str | None, where: str) -> dict[str, str]:
     """Return the project as a keyword argument of a list function, or {} without one; ValueError if both are given."""
     given = {"project_slug": project_slug, "project_id": project_id}
     project = {name: value for name, value in given.items() if value}
@@ -129,7 +129,7 @@ def _fields(texts: Mapping[str, str | None], source: Callable[[str], str], key: 
     slug, id_ = given.pop("project_slug", None), given.pop("project_id", None)
     fields: Fields = {field: (text, source(field)) for field, text in given.items()}
     place = source("project_slug" if slug else "project_id") if slug or id_ else ""
-    if project := one_project(slug, id_, place):
+    if project := choose_project(slug, id_, place):
         fields["project"] = (project, place)
     if key is not None:
         fields["api_key"] = (key, key.source)

@@ -1,4 +1,4 @@
-"""Everything that depends on httpx: its arguments, TLS, cookies, timeouts, failures, and the reading of a body.
+"""What depends on httpx: its arguments, proxies, TLS, cookies and timeouts.
 
 This is the only module that imports httpx, so that replacing httpx means changing one file. `make successor` runs the
 tests with httpx2, its successor, under the name httpx. On the day of the change: import httpx2 here, depend on it in
@@ -8,14 +8,11 @@ pyproject.toml, and regenerate with a generator that imports it, too. Nothing el
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import logging
 import os
 import re
 import sys
-import traceback
-import weakref
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
@@ -23,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpx as httpx  # for the other modules, too
-from httpx import Request, RequestError, Response, Timeout
+from httpx import Request, Response, Timeout
 
 from ._arguments import check_seconds
 from ._credentials import Credentials, is_loopback
@@ -35,15 +32,9 @@ if TYPE_CHECKING:
     import ssl
 
 DEFAULT_TIMEOUT = Timeout(60.0, connect=5.0, pool=None)  # seconds
-MAX_ERROR_BODY = 64 * 1024  # bytes, decoded
 USER_AGENT = f"artanis-client/{__version__} python/{sys.version.split()[0]} httpx/{httpx.__version__}"
 
-# Exceptions that are raised in these modules are failures of the network.
-_HTTP_STACK = re.compile(
-    r"(httpx2?|httpcore2?|h11|h2|hpack|hyperframe|socksio|aiohttp|aiohappyeyeballs|anyio|asyncio|trio|outcome|uvloop"
-    r"|gevent|eventlet|socket|ssl|selectors|encodings|idna)(\.|$)"
-)
-_CODINGS = ("gzip", "deflate")
+CODINGS = ("gzip", "deflate")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 _OWN_ARGUMENTS = {
     "auth": "the credentials are arguments of the client",
@@ -59,7 +50,7 @@ class _NoCookies(httpx.Cookies):
         pass
 
 
-class _Cookieless:
+class Cookieless:
     """Ignores cookies: the client must stay stateless, and extracting cookies takes 20 µs per call."""
 
     @property
@@ -71,67 +62,8 @@ class _Cookieless:
         pass
 
 
-class Client(_Cookieless, httpx.Client):
+class Client(Cookieless, httpx.Client):
     """An httpx client without cookies."""
-
-
-class AsyncClient(_Cookieless, httpx.AsyncClient):
-    """An async httpx client without cookies, which can close what httpcore leaves open after a cancellation."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        for pool in self._pools():
-            backend = pool._network_backend
-            backend.connect_tcp = functools.partial(_connect, backend.connect_tcp)
-
-    def _pools(self) -> list[Any]:
-        pools: list[Any] = [getattr(each, "_pool", None) for each in (self._transport, *self._mounts.values())]
-        return [pool for pool in pools if hasattr(pool, "_assign_requests_to_connections")]
-
-    async def release(self, request: Request) -> None:
-        """Close the connection of a request that failed or was cancelled, unless it is idle or others use it."""
-        for pool in self._pools():
-            pool._requests = [each for each in pool._requests if each.request.extensions is not request.extensions]
-            used = [each.connection for each in pool._requests]
-            unused = [each for each in pool.connections if not (each.is_idle() or each in used)]
-            pool._connections = [each for each in pool._connections if each not in unused]
-            await pool._close_connections([*unused, *pool._assign_requests_to_connections()])
-
-
-_streams: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _detach_streams() -> None:
-    """Keep a forked process from shutting down its parent's connections, such as when it cancels inherited tasks."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in _streams:
-        if (number := stream.get_extra_info("socket").fileno()) >= 0:
-            os.dup2(nothing, number)
-    os.close(nothing)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_detach_streams)
-
-
-async def _connect(connect_tcp: Any, **arguments: Any) -> Any:
-    """Connect; if the setup of the connection is cancelled, such as the TLS handshake, close it."""
-
-    async def or_close(method: Any, *args: Any, **more: Any) -> Any:
-        try:
-            result = await method(*args, **more)
-        except BaseException:
-            await stream.aclose()  # closes the socket at once, even if this is cancelled, too
-            raise
-        if method.__name__ == "start_tls":
-            result.plain_stream = stream  # keeps it in _streams
-        return result
-
-    stream = await connect_tcp(**arguments)
-    _streams.add(stream)
-    for name in ("read", "write", "start_tls"):
-        setattr(stream, name, functools.partial(or_close, getattr(stream, name)))
-    return stream
 
 
 class UnusedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -157,9 +89,9 @@ class JSONResponse(Response):
 class Settings(NamedTuple):
     """The arguments of httpx's clients, checked."""
 
-    of_requests: dict[str, Any]
+    request_arguments: dict[str, Any]
     """For the client that builds requests."""
-    of_connections: dict[str, Any]
+    connection_arguments: dict[str, Any]
     """For each client that sends them."""
     owns_connections: bool
     """Whether bulk reads may open their own connections: the user chose no transport, mounts or limits."""
@@ -191,10 +123,10 @@ def settings(
     headers = {
         "user-agent": USER_AGENT,
         "accept": "application/json",
-        "accept-encoding": ", ".join(_CODINGS),
+        "accept-encoding": ", ".join(CODINGS),
         **httpx.Headers(arguments.pop("headers", None)),
     }
-    of_requests = {"base_url": base_url, "headers": headers, "params": arguments.pop("params", None)}
+    request_arguments = {"base_url": base_url, "headers": headers, "params": arguments.pop("params", None)}
     chosen = arguments.get("transport") or arguments.get("mounts") or "limits" in arguments
     hooks: dict[str, list[Any]] = arguments.get("event_hooks") or {}
     arguments["event_hooks"] = {**hooks, "response": [*hooks.get("response", []), hide_location]}
@@ -209,7 +141,7 @@ def settings(
     elif arguments.get("trust_env", True) and not transport:
         arguments["proxy"] = environment_proxy(base_url)
     arguments["trust_env"] = False  # httpx fails if NO_PROXY contains an IPv6 network, and proxies loopback hosts
-    return Settings(of_requests, arguments, not chosen)
+    return Settings(request_arguments, arguments, not chosen)
 
 
 def environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
@@ -330,127 +262,3 @@ def check_timeout(timeout: Any) -> Timeout:
         if value is not None:
             check_seconds("timeout", value)
     return Timeout(**seconds, pool=None)
-
-
-def foreign_exception(error: Exception) -> Exception | None:
-    """Return what a signal handler, a hook or other foreign code raised, if `error` is that or was mapped from it.
-
-    httpx and httpcore map every TimeoutError and OSError that passes through them, whoever raised it.
-    """
-    modules = _modules(error)
-    if isinstance(error, RequestError):
-        if not (_HTTP_STACK.match(modules[-1]) or modules[-1].startswith("artanis_client.")):
-            return None  # a transport of the user, or a mock, says that the network failed
-    elif not any(module.startswith("httpcore") for module in modules):
-        return error
-    return next((each for each in _origins(error) if not _is_of_http_stack(each)), None)
-
-
-def _is_of_http_stack(error: Exception) -> bool:
-    """Return whether its innermost frame and its class are. httpx leaves some unmapped, such as late TLS alerts."""
-    if isinstance(error, RequestError | MemoryError | RecursionError):
-        return isinstance(error, RequestError)
-    kind = type(error).__module__
-    return bool(_HTTP_STACK.match(_modules(error)[-1]) and (kind == "builtins" or _HTTP_STACK.match(kind)))
-
-
-def _modules(error: Exception) -> list[str]:
-    frames = traceback.walk_tb(error.__traceback__)
-    return [frame.f_globals.get("__name__", "") for frame, _ in frames] or ["httpcore"]
-
-
-def _origins(error: Exception) -> list[Exception]:
-    """Return an exception and what it was mapped from, directly or not."""
-    found = [error]
-    for current in found:
-        # httpcore's pool removes the cause of what it passes on, but the argument is the same exception.
-        sources: tuple[Any, ...] = (current.__cause__, *current.args, *getattr(current, "exceptions", ()))
-        found += [each for each in sources if isinstance(each, Exception) and each not in found]
-    return found
-
-
-def remedy(error: Exception, cause: OSError | None) -> str:
-    """Return what to do if another attempt would fail in the same way, else an empty string."""
-    if type(cause).__name__ == "SSLCertVerificationError":
-        return "If your organization has its own certificate authority, set SSL_CERT_FILE to its file or pass verify."
-    if isinstance(error, httpx.ProxyError) and re.match(r"4(?!08|29)\d\d", str(error)):
-        return "Check the proxy, and its user name and password."
-    return ""
-
-
-def operating_system_error(error: Exception) -> OSError | None:
-    """Return what the operating system or TLS said, as a copy without frames: the innermost OSError."""
-    found = [each for each in _origins(error) if isinstance(each, OSError)]
-    return copy.copy(found[-1]) if found else None
-
-
-def read_body(response: Response) -> None:
-    """Read the body (of errors, only the start) and close the response."""
-    body = _Body(response)
-    try:
-        for chunk in response.iter_bytes() if body.is_readable else ():
-            if body.add(chunk):
-                break
-    except RequestError as error:
-        body.cut_off(error)
-    finally:
-        response.close()
-    body.finish()
-
-
-async def aread_body(response: Response) -> None:
-    """Like `read_body`."""
-    body = _Body(response)
-    try:
-        if body.is_readable:
-            async for chunk in response.aiter_bytes():
-                if body.add(chunk):
-                    break
-    except RequestError as error:
-        body.cut_off(error)
-    finally:
-        await response.aclose()
-    body.finish()
-
-
-class _Body:
-    """Collects the chunks of a body, up to a limit."""
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-        self._chunks: list[bytes] = []
-        self._size = 0
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        # Codings that we did not ask for, and layers of them, inflate without limit before the first chunk is seen.
-        self.is_readable = coding in ("", "identity", *_CODINGS)
-        if not self.is_readable:
-            self._report(f"cannot be decoded (content-encoding {coding!r})")
-
-    def add(self, chunk: bytes) -> bool:
-        """Add a chunk; return whether that is enough."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if not self._response.is_success:
-            return self._size >= MAX_ERROR_BODY + 4096  # more, so that a key at the cut is still found and redacted
-        # JSON of this API never compresses to a hundredth; a body that does is meant to fill the memory.
-        packed = "content-encoding" in self._response.headers and 100 * self._response.num_bytes_downloaded
-        if packed and self._size > max(packed, 64 * 1024 * 1024):
-            self._report("inflates to more than a hundred times its size")
-            self._chunks.clear()
-            return True
-        return False
-
-    def cut_off(self, error: RequestError) -> None:
-        """Accept a truncated error body; raise for any other."""
-        if isinstance(error, httpx.DecodingError):
-            self._report(f"cannot be decoded ({error})")
-        elif self._response.is_success or foreign_exception(error):
-            raise error
-
-    def _report(self, problem: str) -> None:
-        if self._response.is_success:
-            self._response.extensions["artanis_problem"] = problem
-
-    def finish(self) -> None:
-        # As httpx's own read() does, which cannot stop early.
-        self._response._content = b"".join(self._chunks)  # pyright: ignore[reportPrivateUsage]

@@ -23,11 +23,11 @@ from artanis_api import AuthenticatedClient
 from artanis_api.api.traces import get_trace
 from artanis_api.models import TraceDetail
 
+from .._async_client import AsyncClient
 from .._call import Exchange
 from .._connections import AsyncConnections, Local
 from .._errors import ArtanisError
 from .._http import AsyncHttp
-from .._httpx import AsyncClient
 from ._window import Window
 
 STOP_TIMEOUT = 0.5  # seconds to wait for workers when the loop ends
@@ -169,8 +169,8 @@ class _WorkerTasks:
 
     async def _work(self, connections: _WorkerConnections) -> None:
         api = copy.copy(self._api)
-        http, window = self._http, self._window
-        api.set_async_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        api.set_async_httpx_client(self._http.view(connections=connections))
+        window = self._window
         while window.pending:
             slot = window.pending.popleft()
             try:
@@ -193,6 +193,8 @@ class _WorkerConnections:
     If the user chose a transport, mounts or limits, the worker uses the client's connections instead.
     """
 
+    retries = False  # the window schedules retries, so that they hold no worker
+
     def __init__(self, shared: AsyncConnections) -> None:
         self.settings = shared.settings
         self.max_connections = shared.max_connections
@@ -200,7 +202,7 @@ class _WorkerConnections:
         self.pace = shared.pace
         self.pause = shared.pause
         self._shared = shared
-        self._own = AsyncClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        self._own = AsyncClient(**shared.settings.connection_arguments) if shared.settings.owns_connections else None
 
     def local(self) -> Local:
         local = self._shared.local()

@@ -80,7 +80,7 @@ class _WorkerThreads:
 
     def _work(self, api: AuthenticatedClient, http: Http, connections: _WorkerConnections) -> None:
         api = copy.copy(api)
-        api.set_httpx_client(http.view(connections=connections, max_retries=0, is_paced=http.max_retries != 0))
+        api.set_httpx_client(http.view(connections=connections))
         window = self._window
         try:
             while self.turns.get():
@@ -120,13 +120,17 @@ class _WorkerConnections:
     requests are not cut off when the loop ends.
     """
 
+    retries = False  # the window schedules retries, so that they hold no worker
+
     def __init__(self, shared: Connections, stopped: threading.Event) -> None:
         self.settings = shared.settings
         self.max_connections = shared.max_connections
         self.pace = shared.pace
         self._shared = shared
         self._stopped = stopped
-        self._own = _InterruptibleClient(**shared.settings.of_connections) if shared.settings.owns_connections else None
+        self._own = (
+            _InterruptibleClient(**shared.settings.connection_arguments) if shared.settings.owns_connections else None
+        )
         local = shared.local()
         self._local = local if self._own is None else local._replace(client=self._own)
 

@@ -147,8 +147,10 @@ def progress(what: str) -> Generator[OnProgress | None]:
     started = time.monotonic()
 
     def show(state: Progress) -> None:
-        rate = state.done / max(time.monotonic() - started, 1e-3)
-        bar.update(task, completed=state.done, total=state.total, rate=f"{rate:,.0f}/s")
+        rate = f"{state.done / max(time.monotonic() - started, 1e-3):,.0f}/s"
+        if state.waiting is not None:
+            rate = f"rate limit, waiting {state.waiting:.0f} s"
+        bar.update(task, completed=state.done, total=state.total, rate=rate)
 
     with bar:
         yield show
