@@ -29,6 +29,7 @@ import trustme
 from artanis_api.api.prompts import list_prompts
 from artanis_client import (
     APIConnectionError,
+    APIResponseValidationError,
     APITimeoutError,
     Artanis,
     ArtanisError,
@@ -40,11 +41,13 @@ from artanis_client import (
     PromptCache,
     aexport,
     export,
+    models,
 )
 from artanis_client._httpx import environment_proxy
 from support import (
     KEY,
     LIMIT,
+    PROMPT,
     Answer,
     Both,
     Request,
@@ -1070,6 +1073,38 @@ def test_a_time_limit(server: Server, tmp_path: Path, where: str, kind: type[Exc
     assert caught.value is limits[0]
     assert KEY not in everything_shown(caught.value)
     assert where == "retry" or len(server.requests) <= 1
+
+
+@pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError, KeyError, ValueError])
+@pytest.mark.parametrize("is_raised_by_a_handler", [True, False])
+def test_a_time_limit_while_an_answer_is_parsed(
+    both: Both, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], is_raised_by_a_handler: bool
+) -> None:
+    """It arrives as it was raised, too. Without a signal handler, as of a limit for threads, other types do."""
+    limit = kind("too long")
+    is_of_parser = kind in (KeyError, ValueError) and not is_raised_by_a_handler
+    calls: list[object] = []
+
+    def on_signal(*_: object) -> None:
+        raise limit
+
+    def parse(value: object) -> Any:
+        calls.append(value)
+        if is_of_parser or len(calls) == 1:
+            if is_raised_by_a_handler:
+                signal.raise_signal(signal.SIGINT)
+            raise limit
+        return models.PromptList([])
+
+    both.server.answer(body={"prompts": [PROMPT]})
+    monkeypatch.setattr(models.PromptList, "from_dict", parse)
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        with pytest.raises(APIResponseValidationError if is_of_parser else kind) as caught:
+            both.run(lambda client: client.prompts.list())
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert is_of_parser or caught.value is limit
 
 
 class Silent:
