@@ -1249,6 +1249,26 @@ def test_fork_in_a_loop_over_traces(server: Server) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_that_continues_the_loop(server: Server) -> None:
+    """It has none of the threads that read traces, so it gets an error instead of waiting for them for good."""
+    expected = serve(server, 40)
+    with Artanis(**server.credentials) as client:
+        found = client.traces.iter(concurrency=2)
+        read = [next(found).id]
+        if (child := os.fork()) == 0:  # pragma: no cover - measured in the parent alone
+            try:
+                list(found)
+            except ArtanisError as error:
+                os._exit(7 if "forked" in str(error) else 1)
+            finally:
+                os._exit(2)
+        read += [detail.id for detail in found]
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert read == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("ending", ["return", "exit"])
 def test_fork_in_an_event_loop(server: Server, ending: str, scheme: str) -> None:
