@@ -1351,6 +1351,7 @@ def test_the_key_of_this_machine_stays_here(both: Both, server: Server, monkeypa
         ("::1/128", False),
         ("fe80::/10", False),
         ("[::1]:8080", False),
+        ("artanis.invalid:443", False),
         ("[::1", False),
         ("10.0.0.0/8,10.0.0.0/99,10.0.0.300", False),
         ("http://[", False),
@@ -1365,6 +1366,25 @@ def test_forms_of_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_ex
     assert (environment_proxy(httpx.URL(url)) is None) is is_excluded
     for cls in (Artanis, AsyncArtanis):
         cls(api_key="k", org_slug="o", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "is_excluded"),
+    [
+        ("artanis.invalid:443", "https://artanis.invalid", True),
+        (".invalid:443", "https://artanis.invalid", True),
+        ("artanis.invalid:80", "https://artanis.invalid", False),
+        ("artanis.invalid:80", "http://artanis.invalid", True),
+        ("[fd00::1]:443", "https://[fd00::1]", True),
+    ],
+)
+def test_the_default_port_in_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, url: str, is_excluded: bool
+) -> None:
+    """An entry may name the port that the URL leaves out."""
+    monkeypatch.setenv("ALL_PROXY", "proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (environment_proxy(httpx.URL(url)) is None) is is_excluded
 
 
 @pytest.mark.parametrize(
