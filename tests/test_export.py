@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -771,6 +772,26 @@ def test_a_file_that_is_mounted_on_its_own(
     assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (inode, 0o640)
     assert json.loads(path.with_name("a.jsonl.manifest.json").read_text())["examples"] == 3
     assert len(names(tmp_path)) == 4
+
+
+def test_a_full_disk_under_a_mounted_file(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can only be written in place keeps its content if there is no room for the new one."""
+    serve(server, 3)
+    path = tmp_path / "a.jsonl"
+    path.write_text("old\n")
+
+    def copy(_: Path, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    mount(monkeypatch, "a.jsonl")
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.warns(UserWarning, match="in place"), pytest.raises(OSError, match=r"No space left .*a\.jsonl"):
+        run(kind, server, path)
+    assert path.read_text() == "old\n"
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.partial"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="flock is a call of Unix")
