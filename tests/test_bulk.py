@@ -414,6 +414,22 @@ def test_nothing_is_accepted_any_more(
     assert [report.trace_id for report in reports if report.waiting is None] == expected[:3]
 
 
+def test_skipped_traces_are_accepted(server: Server, kind: str, quick_retries: None, advance: Advance) -> None:
+    """The two minutes begin anew when the server answers, although with a 404."""
+    count: Counter[str] = Counter()
+
+    def answer(trace_id: str) -> Answer:
+        count[trace_id] += 1
+        if count[trace_id] == 1:
+            advance(50)
+            return Answer(429)
+        return Answer(404)
+
+    serve(server, 6, answer)
+    assert Both(kind, server).run(read_all(kind, concurrency=1, on_error="skip"), max_retries=1) == []
+    assert set(count.values()) == {2}
+
+
 def test_refusals_are_not_failures(server: Server, kind: str, quick_retries: None) -> None:
     """Traces that are refused more often than `max_retries` are still read, as long as other traces arrive."""
     count: Counter[str] = Counter()
@@ -717,6 +733,76 @@ def test_the_client_is_closed(server: Server, kind: str) -> None:
     with pytest.raises(ArtanisError, match="closed"):
         Both(kind, server).run(main if kind == "sync" else amain)
     wait_until(lambda: not left_behind())
+
+
+def test_the_client_is_closed_during_a_pause(
+    server: Server, kind: str, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop raises an error, and does not wait for the end of the pause."""
+    monkeypatch.setattr(_retry, "MAX_RETRY_AFTER", 10 * LIMIT)
+    monkeypatch.setattr(_window, "MAX_RETRY_TIME", 100 * LIMIT)
+    expected = hang_after(server, 2, Answer(429, headers={"Retry-After": str(10 * LIMIT)})) and ids(2)
+    reports: list[Progress] = []
+
+    def is_waiting() -> bool:
+        return len(reports) > 2 and reports[-1].waiting is not None and reports[-1].done == 2
+
+    def main(client: Any) -> None:
+        def close() -> None:
+            wait_until(is_waiting)
+            client.close()
+
+        closing = threading.Thread(target=close)
+        closing.start()
+        try:
+            list(client.traces.iter(on_progress=reports.append))
+        finally:
+            closing.join(LIMIT)
+
+    async def amain(client: Any) -> None:
+        async def close() -> None:
+            await until(is_waiting)
+            await client.aclose()
+
+        caught: list[ArtanisError] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(close)
+            try:
+                await read_all(kind, on_progress=reports.append)(client)
+            except ArtanisError as error:
+                caught.append(error)
+        raise caught[0]
+
+    with pytest.raises(ArtanisError, match="The client is closed"):
+        Both(kind, server).run(main if kind == "sync" else amain)
+    assert [report.trace_id for report in reports if report.waiting is None] == expected
+    wait_until(lambda: not left_behind())
+
+
+@pytest.mark.parametrize("place", ["list", "detail"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_stop_async_iteration(server: Server, backend: str, place: str) -> None:
+    """If a hook raises what ends a loop, the loop fails, rather than ending early."""
+    serve(server, 5)
+
+    async def hook(request: httpx.Request) -> None:
+        if (request.url.path == "/api/traces") is (place == "list"):
+            raise StopAsyncIteration
+
+    with pytest.raises(RuntimeError, match="StopAsyncIteration"):
+        Both(backend, server).run(read_all(backend), httpx_args={"event_hooks": {"request": [hook]}})
+
+
+@pytest.mark.parametrize("kind", ["sync", "trio"])  # asyncio ends the event loop
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_endings_in_a_worker(server: Server, kind: str, ending: type[BaseException]) -> None:
+    """The loop raises SystemExit and its like, too, where trio would raise an internal error instead."""
+
+    def key() -> str:
+        raise ending
+
+    with pytest.raises(ending):
+        Both(kind, server).run(read_all(kind, trace_ids=["a"]), api_key=key)
 
 
 PROGRAM = """

@@ -287,7 +287,8 @@ def test_a_function(both: Both, server: Server) -> None:
     assert len(asked) == 1
 
 
-def test_an_async_function(server: Server) -> None:
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_async_function(server: Server, backend: str) -> None:
     """`AsyncArtanis` awaits an async function, and a sync one that returns an awaitable."""
 
     async def key() -> str:
@@ -295,7 +296,7 @@ def test_an_async_function(server: Server) -> None:
 
     server.answer(body={"prompts": []})
     for function in (key, lambda: key()):
-        Both("asyncio", server).run(lambda client: client.prompts.list(), api_key=function)
+        Both(backend, server).run(lambda client: client.prompts.list(), api_key=function)
         assert used(server)[0] == "async-key"
 
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -600,6 +601,25 @@ def test_skip(server: Server, kind: str, tmp_path: Path) -> None:
     assert [entry["trace_id"] for entry in manifest["skipped"]] == [ids(6)[2]]
 
 
+@pytest.mark.parametrize("listed", [["ABC", "def"], ["abc", "ABC"], ["Abc"]])
+def test_ids_in_another_case(server: Server, kind: str, tmp_path: Path, listed: list[str]) -> None:
+    """A trace whose detail has the id of the list in another case is in the file, and is not read again."""
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace(id=id_) for id_ in listed]})
+        asked = request.path.rpartition("/")[2]
+        id_ = asked if asked in ("abc", "ABC") else asked.swapcase()
+        return Answer(body={**trace(id=id_), "spans": [span()], "feedback": []})
+
+    server.answers = [answer]
+    path = tmp_path / "a.jsonl"
+    report = run(kind, server, path)
+    assert (report.traces, report.examples, report.skipped) == (len(listed), len(listed), ())
+    again = run(kind, server, path, recheck="unreviewed")
+    assert (again.read, again.examples) == (0, len(listed))
+
+
 def test_everything_skipped(server: Server, kind: str, tmp_path: Path) -> None:
     """If every trace is skipped, the export fails, counts the causes, and keeps the old file; an empty list is fine."""
     path = tmp_path / "a.jsonl"
@@ -737,6 +757,15 @@ def test_links_and_modes(server: Server, kind: str, tmp_path: Path) -> None:
     assert set(modes) == {0o600}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_the_format_of_a_link(server: Server, kind: str, tmp_path: Path) -> None:
+    """The name that was given says the format, whatever the file is called that it leads to."""
+    serve(server, 3)
+    (tmp_path / "a.csv").symlink_to(tmp_path / "set")
+    assert run(kind, server, tmp_path / "a.csv").path == tmp_path / "set"
+    assert len(read_csv(tmp_path / "a.csv")) == 3
+
+
 def test_no_key_in_any_file(server: Server, kind: str, tmp_path: Path) -> None:
     """The key is neither in the file, nor in the manifest, nor in the partial file."""
     partial = partial_of(server, tmp_path / "a.jsonl", 3)
@@ -771,6 +800,26 @@ def test_a_file_that_is_mounted_on_its_own(
     assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (inode, 0o640)
     assert json.loads(path.with_name("a.jsonl.manifest.json").read_text())["examples"] == 3
     assert len(names(tmp_path)) == 4
+
+
+def test_a_full_disk_under_a_mounted_file(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can only be written in place keeps its content if there is no room for the new one."""
+    serve(server, 3)
+    path = tmp_path / "a.jsonl"
+    path.write_text("old\n")
+
+    def copy(_: Path, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    mount(monkeypatch, "a.jsonl")
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.warns(UserWarning, match="in place"), pytest.raises(OSError, match=r"No space left .*a\.jsonl"):
+        run(kind, server, path)
+    assert path.read_text() == "old\n"
+    assert names(tmp_path) == {"a.jsonl", "a.jsonl.partial"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="flock is a call of Unix")

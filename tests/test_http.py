@@ -29,6 +29,7 @@ import trustme
 from artanis_api.api.prompts import list_prompts
 from artanis_client import (
     APIConnectionError,
+    APIResponseValidationError,
     APITimeoutError,
     Artanis,
     ArtanisError,
@@ -40,11 +41,13 @@ from artanis_client import (
     PromptCache,
     aexport,
     export,
+    models,
 )
 from artanis_client._httpx import environment_proxy
 from support import (
     KEY,
     LIMIT,
+    PROMPT,
     Answer,
     Both,
     Request,
@@ -1078,6 +1081,38 @@ def test_a_time_limit(
     assert where == "retry" or len(server.requests) <= 1
 
 
+@pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError, KeyError, ValueError])
+@pytest.mark.parametrize("is_raised_by_a_handler", [True, False])
+def test_a_time_limit_while_an_answer_is_parsed(
+    both: Both, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], is_raised_by_a_handler: bool
+) -> None:
+    """It arrives as it was raised, too. Without a signal handler, as of a limit for threads, other types do."""
+    limit = kind("too long")
+    is_of_parser = kind in (KeyError, ValueError) and not is_raised_by_a_handler
+    calls: list[object] = []
+
+    def on_signal(*_: object) -> None:
+        raise limit
+
+    def parse(value: object) -> Any:
+        calls.append(value)
+        if is_of_parser or len(calls) == 1:
+            if is_raised_by_a_handler:
+                signal.raise_signal(signal.SIGINT)
+            raise limit
+        return models.PromptList([])
+
+    both.server.answer(body={"prompts": [PROMPT]})
+    monkeypatch.setattr(models.PromptList, "from_dict", parse)
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        with pytest.raises(APIResponseValidationError if is_of_parser else kind) as caught:
+            both.run(lambda client: client.prompts.list())
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert is_of_parser or caught.value is limit
+
+
 class Silent:
     """Sends only the start of an answer, and counts the connections that have sent something and that were closed."""
 
@@ -1220,6 +1255,26 @@ def test_fork_in_a_loop_over_traces(server: Server) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_that_continues_the_loop(server: Server) -> None:
+    """It has none of the threads that read traces, so it gets an error instead of waiting for them for good."""
+    expected = serve(server, 40)
+    with Artanis(**server.credentials) as client:
+        found = client.traces.iter(concurrency=2)
+        read = [next(found).id]
+        if (child := os.fork()) == 0:  # pragma: no cover - measured in the parent alone
+            try:
+                list(found)
+            except ArtanisError as error:
+                os._exit(7 if "forked" in str(error) else 1)
+            finally:
+                os._exit(2)
+        read += [detail.id for detail in found]
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert read == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("ending", ["return", "exit"])
 def test_fork_in_an_event_loop(server: Server, ending: str, scheme: str) -> None:
@@ -1302,6 +1357,7 @@ def test_the_key_of_this_machine_stays_here(both: Both, server: Server, monkeypa
         ("::1/128", False),
         ("fe80::/10", False),
         ("[::1]:8080", False),
+        ("artanis.invalid:443", False),
         ("[::1", False),
         ("10.0.0.0/8,10.0.0.0/99,10.0.0.300", False),
         ("http://[", False),
@@ -1316,6 +1372,25 @@ def test_forms_of_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_ex
     assert (environment_proxy(httpx.URL(url)) is None) is is_excluded
     for cls in (Artanis, AsyncArtanis):
         cls(api_key="k", org_slug="o", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "is_excluded"),
+    [
+        ("artanis.invalid:443", "https://artanis.invalid", True),
+        (".invalid:443", "https://artanis.invalid", True),
+        ("artanis.invalid:80", "https://artanis.invalid", False),
+        ("artanis.invalid:80", "http://artanis.invalid", True),
+        ("[fd00::1]:443", "https://[fd00::1]", True),
+    ],
+)
+def test_the_default_port_in_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, url: str, is_excluded: bool
+) -> None:
+    """An entry may name the port that the URL leaves out."""
+    monkeypatch.setenv("ALL_PROXY", "proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (environment_proxy(httpx.URL(url)) is None) is is_excluded
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from artanis_api.models import Error
 from artanis_api.types import Response
 
 from ._error_mapping import shape_error
-from ._errors import ArtanisError
 from ._http import captured
+from ._secret import raised_by_signal_handler
 from ._shape import Mismatch, find_mismatch, find_not_finite, is_union
 
+_OF_PARSERS = (UnexpectedStatus, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,8 +70,7 @@ class Exchange:
 
     def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
         captured.reset(self._token)
-        is_of_parser = isinstance(error, Exception) and not isinstance(error, ArtanisError | MemoryError)
-        if not (is_of_parser and self._responses):
+        if not (isinstance(error, _OF_PARSERS) and self._responses) or raised_by_signal_handler(error):
             return False
         self._failure = Mismatch("", f"cannot be parsed ({type(error).__name__}: {error})")
         if isinstance(error, KeyError):

@@ -356,7 +356,8 @@ class Artanis(_ClientBase):
 
     Args:
         api_key: The key, or a function that returns it. The function is called before the first request, and again
-            after a 401. What it raises is raised by the call; after a 401, the 401 is raised, with a note about it.
+            after a 401. What it raises is raised by the call; after a 401, the 401 is raised, with a note about it. It
+            must not call this client, which would wait for the key.
         org_slug: The organization to read from.
         base_url: Where the API is, for a self-hosted deployment.
         project_slug, project_id: The default project of list calls; one of the two.

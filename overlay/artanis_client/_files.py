@@ -47,8 +47,12 @@ def replacing(path: Path, *, mode: int = 0o666, temporary: str | None = None) ->
                 shutil.copymode(path, new)
             in_place = not _rename(new, path)
         if in_place:
-            with new.open("rb") as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            old = path.read_bytes()
+            try:
+                shutil.copyfile(new, path)
+            except BaseException:  # such as a full disk, where the old content fits
+                path.write_bytes(old)
+                raise
     except OSError as error:
         if error.filename in (None, str(new)):  # a full disk leaves it out
             error.filename = str(path)

@@ -335,7 +335,8 @@ async def _answer(ask: Any) -> Any:
     """Return what the source of the key answers, without blocking the event loop."""
     from anyio.to_thread import run_sync
 
-    answer = ask() if inspect.iscoroutinefunction(ask) else await run_sync(ask, abandon_on_cancel=True)
+    # In a list, because trio refuses to return an awaitable from a thread.
+    [answer] = [ask()] if inspect.iscoroutinefunction(ask) else await run_sync(lambda: [ask()], abandon_on_cancel=True)
     return await answer if inspect.isawaitable(answer) else answer
 
 

@@ -157,7 +157,8 @@ def environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
     if not proxies.get(scheme) or is_loopback(url.host) or url.host.endswith(".localhost"):
         return None
     excluded = proxies.get("no", "").replace(",", " ").split()
-    if proxy_bypass(url.netloc.decode()) or any(_matches(url.host, entry) for entry in excluded):
+    port = "" if url.port else ":443" if url.scheme == "https" else ":80"
+    if proxy_bypass(f"{url.netloc.decode()}{port}") or any(_matches(url.host, entry) for entry in excluded):
         return None
     proxy = proxies[scheme] if "://" in proxies[scheme] else f"http://{proxies[scheme]}"
     return _check_proxy(proxy, f"the environment ({scheme.upper()}_PROXY)")

@@ -51,8 +51,11 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
             raise StopAsyncIteration
         self._is_waiting = True
         try:
-            return await self._next()
-        except Exception:  # including the end
+            detail = await self._next()
+        except StopAsyncIteration as error:  # of a hook, say: it would look like the end
+            await self.aclose()
+            raise RuntimeError("Reading traces raised StopAsyncIteration.") from error
+        except Exception:
             await self.aclose()
             raise
         except BaseException:  # cancelled: the next call continues
@@ -60,6 +63,10 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
             raise
         finally:
             self._is_waiting = False
+        if detail is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return detail
 
     async def athrow(self, *error: Any) -> TraceDetail:
         """Close the iterator, and raise the error."""
@@ -80,7 +87,8 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         if workers is not None:
             await workers.stop()
 
-    async def _next(self) -> TraceDetail:
+    async def _next(self) -> TraceDetail | None:
+        """Return the next trace; None at the end."""
         http = cast(AsyncHttp, self._api.get_async_httpx_client())
         window = self._window
         if self._ids is not None:
@@ -89,7 +97,7 @@ class AsyncDetails(AsyncGenerator[TraceDetail, None]):
         while True:  # no checkpoint is needed: the loop waits at least once per window
             window.refill()
             if not window.slots:
-                raise StopAsyncIteration
+                return None
             if self._workers is None:
                 window.restart()
                 self._workers = _WorkerTasks(self._api, http, window)
@@ -116,6 +124,7 @@ class _WorkerTasks:
         self._worker: Callable[[_WorkerConnections], Coroutine[Any, Any, None]] = self._work
         native: Any = current_token().native_token
         if isinstance(native, asyncio.AbstractEventLoop):
+            self._cancelled: type[BaseException] = BaseException
             self._call_soon: Callable[..., object] = native.call_soon_threadsafe
             self._task: object = native.create_task(self._run())  # the event loop has only a weak reference to it
         else:
@@ -123,6 +132,7 @@ class _WorkerTasks:
 
             # Deliver KeyboardInterrupt to the consumer, not to a worker.
             self._worker = functools.partial(enable_ki_protection(_WorkerTasks._work), self)
+            self._cancelled = anyio.get_cancelled_exc_class()  # anything else in a system task would end trio
             self._call_soon = native.run_sync_soon
             spawn_system_task(self._run, context=copy_context())
 
@@ -134,6 +144,8 @@ class _WorkerTasks:
 
     async def wait(self, seconds: float) -> None:
         """Wait until the consumer has something to do, but no longer than this many seconds."""
+        if closed := self._http.connections.closed_error():  # which workers notice only after a pause
+            raise closed
         self._changed = anyio.Event()
         if not self._ended.is_set():
             with anyio.move_on_after(seconds):
@@ -179,9 +191,11 @@ class _WorkerTasks:
                 window.succeed(slot, exchange.parsed(), len(exchange.result.content))
             except Exception as error:
                 window.fail(slot, error)
-            except BaseException:
+            except self._cancelled:
                 self._scope.cancel()  # if only this task is cancelled, nothing else would tell the consumer
                 raise
+            except BaseException as error:
+                window.fail(slot, error)
             if window.wakes_consumer(slot):
                 self._changed.set()
         self._idle.append(connections)

@@ -48,6 +48,7 @@ def details(
             if not window.slots:
                 return
             if not window.slots[0].is_done:
+                workers.check()
                 window.report_pause()
                 # With a timeout, because a signal just before the thread blocks is only handled when it wakes up.
                 with contextlib.suppress(Empty):
@@ -67,6 +68,7 @@ class _WorkerThreads:
         self.finished: SimpleQueue[None] = SimpleQueue()
         self._window = window
         self._pid = os.getpid()
+        self._shared = http.connections
         self._stopped = threading.Event()
         self._connections = [_WorkerConnections(http.connections, self._stopped) for _ in range(window.workers)]
         self._threads = [
@@ -77,6 +79,13 @@ class _WorkerThreads:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def check(self) -> None:
+        """Raise ArtanisError if no worker will read anything more, or only after a pause."""
+        if os.getpid() != self._pid:
+            raise ArtanisError("traces.iter() cannot go on in a forked process. Start a new loop there.")
+        if closed := self._shared.closed_error():
+            raise closed
 
     def _work(self, api: AuthenticatedClient, http: Http, connections: _WorkerConnections) -> None:
         api = copy.copy(api)

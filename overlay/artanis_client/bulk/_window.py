@@ -188,6 +188,8 @@ class Window:
             may_retry = delay is not None and now + delay <= since + MAX_RETRY_TIME
             slot.refusals += 1
         else:
+            if isinstance(error, SKIPPABLE):  # the server has accepted this request
+                self._refused_since = None
             may_retry = slot.failures < self._http.max_retries
             slot.failures += 1
         if delay is None or not may_retry or not isinstance(error, ArtanisError):

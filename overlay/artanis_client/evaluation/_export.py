@@ -187,7 +187,7 @@ class ExportRequest:
         """Check the arguments; raise ValueError or TypeError as `export` does."""
         self.path = Path(os.path.realpath(path))
         self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
-        self.format: Format = choose_format(self.path, format_)
+        self.format: Format = choose_format(Path(path), format_)
         possible = REVIEWED if self.format == "chat" else set(Outcome)
         self.outcomes = possible if outcomes is None else parse_outcomes(outcomes)
         if not self.outcomes <= possible:

@@ -52,6 +52,7 @@ class Journal:
         self._path = target.with_name(target.name + ".partial")
         self._index: dict[str, tuple[int, str]] = {}
         """For each trace the offset of its entry, and when the trace had last been updated."""
+        self._listed: dict[str, str] = {}
         self._is_new = False
         self.temporary = target.with_name(f".artanis-{secrets.token_hex(8)}.tmp")
         """Where to write the new file. The journal names it, so that one that was left behind is known to be ours."""
@@ -130,8 +131,10 @@ class Journal:
         self.started_at = found["started_at"]
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Write the entry of a trace. It replaces an earlier one."""
-        self._index[entry["id"]] = self._append(entry), entry["updated_at"]
+        """Write the entry of a trace, under the id in the list. It replaces an earlier one."""
+        trace_id: str = entry["id"]
+        trace_id = self._listed.get(trace_id) or self._listed.get(trace_id.lower(), trace_id)
+        self._index[trace_id] = self._append({**entry, "id": trace_id}), entry["updated_at"]
 
     def __contains__(self, trace_id: str) -> bool:
         return trace_id in self._index
@@ -149,6 +152,9 @@ class Journal:
 
         Entries that are out of date are forgotten, in case their traces are skipped now.
         """
+        listed = list(listed)
+        # The id in a detail may differ from that in the list, but only in case.
+        self._listed = {trace.id.lower(): trace.id for trace in listed} | {trace.id: trace.id for trace in listed}
         updates = {trace_id: updated_at for trace_id, (_, updated_at) in self._index.items()}
         missing = [trace.id for trace in listed if updates.get(trace.id) != trace.updated_at.isoformat()]
         for trace_id in missing:
