@@ -28,8 +28,8 @@ import griffe
 from openapi_python_client.strings import ClassName, PythonIdentifier
 from specshift.differ import diff_specs  # type: ignore[import-untyped]
 
+from document import FIELDS, Contract, Node, Object, load, mapping, module, sequence, shorten
 from generate import PACKAGE, PROJECT, GenerationError, generate
-from validate import FIELDS, Contract, Node, Object, load, mapping, module, sequence, shorten
 
 WORDS, MORE, BREAKING = range(3)
 TEXTS = {"summary", "description", "example", "examples", "externalDocs"}

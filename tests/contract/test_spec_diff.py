@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import spec_diff
-from validate import load
+from document import load
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[2]
