@@ -128,7 +128,7 @@ def require_pinned_tools(path: str) -> None:
 
 
 def differences(expected: Path, actual: Path) -> list[str]:
-    """Return one line per file that differs or is missing or extra in `actual`, in order; Python's caches do not count."""
+    """Return one line per file that differs, is missing or is extra in `actual`, in order; caches do not count."""
     wanted, present = files(expected), files(actual)
     found = dict.fromkeys(wanted - present, "missing") | dict.fromkeys(present - wanted, "extra")
     for name in wanted & present:

@@ -57,7 +57,7 @@ def is_object(schema: Object) -> bool:
 
 
 def check_markers(_: Contract, node: Node) -> Iterator[Problem]:
-    """Check that markers are not misspelt, and that what is called PROVISIONAL has the marker."""
+    """Check that markers are not misspelt, and that nothing is called PROVISIONAL without the marker."""
     for key in map(str, node.value):
         close = get_close_matches(key.lower(), MARKERS, 1, 0.85)
         if key.startswith(("x-", "X-")) and key not in MARKERS and close:
@@ -91,7 +91,7 @@ def check_composition(_: Contract, node: Node) -> Iterator[Problem]:
 
 
 def check_names(contract: Contract, node: Node) -> Iterator[Problem]:
-    """Check that each component, property and parameter gets a Python name of its own, which the code does not use."""
+    """Check that each component, property and parameter gets a separate Python name, which the code does not use."""
     if node.kind == "operation":
         parameters = contract.parameters(node)
         yield from collisions([(pointer, str(one.get("name")), str(one.get("in"))) for pointer, one in parameters])

@@ -798,6 +798,20 @@ def test_what_is_allowed_is_not_complained_of(contract: Any, changes: dict[str, 
     assert validate.problems(contract) == []
 
 
+def test_the_contract_serves_generators_of_other_languages(pristine: Any) -> None:
+    """Free-form objects say that they may have any property; parameters say themselves what they are."""
+    assert pristine["components"]["schemas"]["JsonObject"]["not"] == {
+        "type": ["string", "number", "boolean", "array"],
+        "additionalProperties": True,
+        "items": {},
+    }
+    parameters = [node for node in Contract(pristine).nodes if node.kind == "parameter" and "name" in node.value]
+    assert len(parameters) == 5
+    for node in parameters:
+        assert node.value["description"] == node.value["schema"]["description"]
+    assert {"license", "contact"} <= pristine["info"].keys()
+
+
 def test_the_code_of_what_is_allowed_works(contract: Any, tmp_path: Path) -> None:
     """All that is allowed, at once, becomes code that keeps every example and has every name."""
     for changes in ALLOWED.values():
