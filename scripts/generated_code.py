@@ -114,7 +114,7 @@ def attributes_of(path: Path, name: str) -> dict[str, str] | None:
     return None
 
 
-def attributes_in(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def attributes_in(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Yield the pairs of `{"key": name}` and `field_dict["key"] = name`, at any depth."""
     for part in ast.walk(node):
         pairs: list[tuple[ast.expr | None, ast.expr]] = []
