@@ -9,7 +9,7 @@ from openapi_python_client.strings import ClassName, PythonIdentifier
 
 from document import FIELDS, Contract, Node, Object, Problem, at, holder, mapping, sequence, types_of
 
-MARKERS = ["x-provisional"]
+MARKERS = ["x-provisional", "x-sorted-by", "x-exactly-one"]  # the last two are for the check of a live API
 # Names that the generated code uses itself.
 TAKEN_PROPERTIES = {
     "additional_keys",
@@ -56,12 +56,17 @@ def is_object(schema: Object) -> bool:
     return bool({"properties", "allOf"} & schema.keys()) or "object" in types_of(schema)
 
 
-def check_markers(_: Contract, node: Node) -> Iterator[Problem]:
+def check_markers(contract: Contract, node: Node) -> Iterator[Problem]:
     """Check that markers are not misspelt, and that nothing is called PROVISIONAL without the marker."""
     for key in map(str, node.value):
         close = get_close_matches(key.lower(), MARKERS, 1, 0.85)
         if key.startswith(("x-", "X-")) and key not in MARKERS and close:
             yield Problem(node.at(key), f"unknown marker `{key}`: did you mean `{close[0]}`?")
+    for key in {"x-sorted-by", "x-exactly-one"} & node.value.keys() if node.kind == "schema" else set[str]():
+        items = contract.parts(node.value.get("items"))
+        name = str(node.value[key]).removeprefix("-")
+        if not any(name in mapping(part.get("properties")) for part in items):
+            yield Problem(node.at(key), f"`{key}` names `{name}`, which the items do not have: correct it")
     words = f"{node.value.get('summary')} {node.value.get('description')}"
     if node.kind in ("operation", "schema") and "PROVISIONAL" in words and not is_marked(node):
         yield Problem(node.pointer, "PROVISIONAL, but without the marker: add `x-provisional: true`")
@@ -70,7 +75,7 @@ def check_markers(_: Contract, node: Node) -> Iterator[Problem]:
 def is_marked(node: Node | None) -> bool:
     """Return whether the object, or one around it, is marked as provisional, or tries to be."""
     while node:
-        if any(get_close_matches(str(key).lower(), MARKERS, 1, 0.85) for key in node.value):
+        if any(get_close_matches(str(key).lower(), MARKERS[:1], 1, 0.85) for key in node.value):
             return True
         node = node.parent
     return False

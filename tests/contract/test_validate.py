@@ -579,6 +579,11 @@ MEANING = [
         f"{DOCS} x-Provisonal: did you mean `x-provisional`?",
     ),
     defect(
+        "promise about a field that is not there",
+        {f"{SCHEMAS} TraceList properties traces x-sorted-by": "-created"},
+        f"{SCHEMAS} TraceList properties traces x-sorted-by: names `created`, which the items do not have",
+    ),
+    defect(
         "provisional without the marker",
         {f"{DOCS} x-provisional": GONE, f"{SCHEMAS} KnowledgeDoc x-provisional": GONE},
         f"{DOCS}: PROVISIONAL, but without the marker: add `x-provisional: true`",
