@@ -1300,10 +1300,11 @@ def test_closed_streams(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
-@pytest.mark.parametrize(("descriptors", "code"), [("0", 0), ("1", 2), ("2", 0), ("12", 2)])
-def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int) -> None:
-    """A report that cannot be printed does not look like drift."""
-    assert with_closed(descriptors, module="artanis_client.contract").code == code
+@pytest.mark.parametrize(("descriptors", "code"), [("0", None), ("1", 2), ("2", None), ("12", 2)])
+def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int | None) -> None:
+    """A report that cannot be printed does not look like drift; otherwise the status is the usual one."""
+    expected = with_closed("", module="artanis_client.contract").code if code is None else code
+    assert with_closed(descriptors, module="artanis_client.contract").code == expected
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is none")  # noqa: PTH110

@@ -15,7 +15,6 @@ from ._report import Finding, OperationReport, Verdict
 from ._requests import NotJSON, Request
 from ._schema import ROOT, Drift, find_drifts, json_type, observed_types
 
-
 # Fields of a list that say that it goes on.
 _PAGE = re.compile(
     r"\$\.(\w+\.)?(next|cursor|next_?(cursor|page|page_?token|token|url|link)|has_?(more|next(_?page)?)|page_?(info|token)"
