@@ -245,24 +245,28 @@ def moments(value: Any) -> Any:
 
 
 def sample(contract: Contract, schema: Any, *, only_required: bool, seen: tuple[int, ...] = ()) -> Any:
-    """Return a value that fits the types of a schema."""
+    """Return a value that fits the types of a schema, or `...` if the schema would contain itself."""
     schema = mapping(schema)
     if id(schema) in seen:
-        return None
+        return ...
     inner = partial(sample, contract, only_required=only_required, seen=(*seen, id(schema)))
     for key in ("anyOf", "oneOf"):
-        if sequence(schema.get(key)):
-            return inner(schema[key][0])
+        if alternatives := [value for part in sequence(schema.get(key)) if (value := inner(part)) is not ...]:
+            return alternatives[0]
     parts = contract.parts(schema)
     if any(is_object(part) for part in parts):
+        ids = {id(part) for part in parts}
+        if ids & {*seen}:
+            return ...
+        inner = partial(sample, contract, only_required=only_required, seen=(*seen, *ids))
         required = {name for part in parts for name in sequence(part.get("required"))}
         held = {key: value for part in parts for key, value in mapping(part.get("properties")).items()}
         found = {key: inner(value) for key, value in held.items() if key in required or not only_required}
         is_open = not only_required and not any("additionalProperties" in part for part in parts)
-        return found | ({"aFieldAddedLater": 1} if is_open else {})
+        return {k: v for k, v in found.items() if v is not ...} | ({"aFieldAddedLater": 1} if is_open else {})
     if schema is not (target := contract.target(schema)):
         return inner(target)
     if "array" in types_of(schema):
-        return [inner(schema.get("items"))]
+        return [item for item in [inner(schema.get("items"))] if item is not ...]
     kind = next(iter(types_of(schema)), "")
     return FORMATTED.get(str(schema.get("format")), SAMPLES.get(kind, "any")) if kind else {"any": "JSON"}

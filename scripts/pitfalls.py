@@ -75,7 +75,8 @@ def check_markers(contract: Contract, node: Node) -> Iterator[Problem]:
 def is_marked(node: Node | None) -> bool:
     """Return whether the object, or one around it, is marked as provisional, or tries to be."""
     while node:
-        if any(get_close_matches(str(key).lower(), MARKERS[:1], 1, 0.85) for key in node.value):
+        misspelt = {str(key) for key in node.value if get_close_matches(str(key).lower(), MARKERS[:1], 1, 0.85)}
+        if node.value.get(MARKERS[0]) or misspelt - {MARKERS[0]}:
             return True
         node = node.parent
     return False
@@ -179,6 +180,8 @@ def check_responses(contract: Contract, operation: Node) -> Iterator[Problem]:
     for status, response in responses.items():
         target = contract.target(response)
         known = all(key in FIELDS["response"] or str(key).startswith("x-") for key in target)  # else it is misspelt
+        if status in WITHOUT_BODY and target.get("content"):
+            yield Problem(operation.at("responses", status, "content"), f"a {status} has no content: leave it out")
         if not isinstance(status, str) or "$ref" in target or target.get("content") or not known:
             continue
         component = contract.components.get(str(mapping(response).get("$ref")))

@@ -495,6 +495,11 @@ CONTENT = [
         f"{LIST} responses 404: error without content",
     ),
     defect(
+        "204 with content",
+        {f"{LIST} responses 204": {"description": "x", "content": {"text/plain": {"schema": text()}}}},
+        f"{LIST} responses 204 content: a 204 has no content: leave it out",
+    ),
+    defect(
         "format without type",
         {f"{PROMPT} properties createdAt type": GONE},
         f"{PROMPT} properties createdAt: ignores `format` without `type`: add `type: string`",
@@ -585,7 +590,7 @@ MEANING = [
     ),
     defect(
         "provisional without the marker",
-        {f"{DOCS} x-provisional": GONE, f"{SCHEMAS} KnowledgeDoc x-provisional": GONE},
+        {f"{DOCS} x-provisional": GONE, f"{SCHEMAS} KnowledgeDoc x-provisional": False},
         f"{DOCS}: PROVISIONAL, but without the marker: add `x-provisional: true`",
         f"{SCHEMAS} KnowledgeDoc: PROVISIONAL, but without the marker",
     ),
@@ -726,6 +731,18 @@ ALLOWED: dict[str, dict[str, Any]] = {
             "either": {"description": "Either.", "oneOf": [{"type": "string", "minLength": 2}, {"type": "integer"}]},
             "errors": {"type": "array", "description": "Errors.", "items": {"$ref": "#/components/schemas/Error"}},
         },
+    },
+    "object that contains objects of its kind": {
+        f"{SCHEMAS} Error properties causes": {
+            "type": "array",
+            "description": "Causes.",
+            "items": {"$ref": "#/components/schemas/Error"},
+        },
+        f"{SCHEMAS} Error properties cause": {
+            "description": "Cause.",
+            "anyOf": [{"$ref": "#/components/schemas/Error"}, NULL],
+        },
+        f"{SCHEMAS} Error properties root": {"$ref": "#/components/schemas/Error"},
     },
     "list without a key around it": {
         f"{PROMPTS} schema": {
