@@ -261,6 +261,7 @@ def test_a_new_endpoint_by_the_book(tmp_path: Path) -> None:
     assert validate.main([str(root / "openapi.yaml")]) == 0
     assert generate.main(["--root", str(root)]) == 0
     files = ["tests/sandbox/test_sandbox_contract.py", "tests/test_contract.py", "tests/test_surface.py"]
+    files += ["tests/test_cli.py::test_output", "tests/test_cli.py::test_closed_streams_of_the_contract_check"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *files],
         env={**unmeasured(), "PYTHONPATH": os.pathsep.join([str(root / "generated"), str(root / "overlay")])},
