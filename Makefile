@@ -77,8 +77,8 @@ lint: setup ## Check style, formatting, spelling and sizes of the hand-written c
 types: setup ## Check types: mypy --strict on everything, pyright's strict mode on the overlay (20 s)
 	@$(BIN)/basedpyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
 
-validate: setup ## Check the contract (3 s; SPEC=path for another one than openapi.yaml)
-	@$(BIN)/python scripts/validate.py '$(SPEC)'
+validate: setup ## Check the contract, and the code made of it (5 s; SPEC=path for another one than openapi.yaml)
+	@$(BIN)/python scripts/validate.py $(if $(GITHUB_ACTIONS),--format github) '$(SPEC)'
 
 generate: setup ## Generate generated/ from openapi.yaml (3 s)
 	@$(BIN)/python scripts/generate.py

@@ -65,7 +65,7 @@ def check(root: Path) -> int:
     for difference in found:
         print(f"{PACKAGE.as_posix()}/{difference}", file=sys.stderr)
     if found:
-        print("Nothing here is edited by hand: run `make generate` and commit what it writes.", file=sys.stderr)
+        print("Out of date: run `make generate`, and commit what it writes.", file=sys.stderr)
         return 1
     print(f"{PACKAGE.as_posix()}: as generated")
     return 0
@@ -128,12 +128,12 @@ def require_pinned_tools(path: str) -> None:
 
 
 def differences(expected: Path, actual: Path) -> list[str]:
-    """Return one line per file that is edited, missing or extra in `actual`, in order; Python's caches do not count."""
+    """Return one line per file that differs, is missing or is extra in `actual`, in order; caches do not count."""
     wanted, present = files(expected), files(actual)
     found = dict.fromkeys(wanted - present, "missing") | dict.fromkeys(present - wanted, "extra")
     for name in wanted & present:
         if (actual / name).is_symlink() or (actual / name).read_bytes() != (expected / name).read_bytes():
-            found[name] = "edited"
+            found[name] = "differs"
     return [f"{name}: {found[name]}" for name in sorted(found)]
 
 

@@ -9,12 +9,14 @@ Two tools compare, each behind an adapter that turns what it finds into `Change`
   change of a schema is also reported once, not for each operation that uses the schema.
 - griffe compares the code generated from both documents (`compare_with_griffe`).
 
-This script itself compares what neither of them sees: security, names of operations and schemas, and descriptions.
+This script itself compares what neither of them sees: security, names, what an operation returns, and then, object by
+object, everything else (`compare_rest`), so that no difference of the documents is left out.
 
 Exit status: 0; 1 if something breaks; 2 if nothing could be compared. (make turns every failure into its own 2.)
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -25,16 +27,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import griffe
-from openapi_python_client.strings import ClassName, PythonIdentifier
+from openapi_python_client.strings import PythonIdentifier
 from specshift.differ import diff_specs  # type: ignore[import-untyped]
 
+from document import FIELDS, Node, Object, load, mapping, module, sequence, shorten
 from generate import PACKAGE, PROJECT, GenerationError, generate
-from validate import FIELDS, Contract, Node, Object, load, mapping, module, sequence, shorten
+from generated_code import attributes_in, parse
+from sides import TEXTS, Side
 
 WORDS, MORE, BREAKING = range(3)
-TEXTS = {"summary", "description", "example", "examples", "externalDocs"}
-# Keys that name something or say its type: the tools report a change of these, sometimes at another place.
-STRUCTURE = {"$ref", "type", "format", "required", "name", "in", "operationId", "security"}
+# Keywords that make values invalid which were valid.
+LIMITS = re.compile("(exclusive)?(max|min).+|pattern|multipleOf|uniqueItems|enum|const|required")
+# Kinds of objects that the tools do not see.
+TEXT_OF_KIND = {"example": "examples", "externalDocs": "externalDocs"}
+UNSEEN = {"header", "tag", "example", "externalDocs", "pathItem", "info", "securityScheme"}
 LAST_RELEASE = ("describe", "--tags", "--abbrev=0", "--match", "v*")
 
 
@@ -50,120 +56,6 @@ class Change(NamedTuple):
     words: str
     weight: int
     python: str = ""
-
-
-class Side:
-    """One of the two documents. `former` maps each renamed schema to its old name."""
-
-    def __init__(self, document: Object) -> None:
-        self.document = document
-        self.contract = Contract(document)
-        self.operations = {place(node)[0]: node for node in self.contract.operations}
-        self.schemas = self.contract.schemas
-        self.former: dict[str, str] = {}
-        self.parts = {place(node)[:2]: node.value for node in reversed(self.contract.nodes)}
-        self.python = {name: f"{PACKAGE.name}.models.{ClassName(name, '')}" for name in self.schemas}
-        self.users: dict[str, set[str]] = defaultdict(set)  # component -> the operations that use it
-        self.reached: dict[str, set[str]] = defaultdict(set)  # "requestBody" or "responses" -> the components in it
-        for name, operation in self.operations.items():
-            self.python[name] = ".".join([PACKAGE.name, "api", *module(operation)])
-            self.parts |= {(name, f"({one.get('name')})"): one for one in self.parameters(operation)}
-            for key, value in [("parameters", self.parameters(operation)), *operation.value.items()]:
-                for component in self.components(value):
-                    self.users[component].add(name)
-                    self.reached[key].add(component)
-
-    def components(self, value: object, seen: frozenset[str] = frozenset()) -> set[str]:
-        """Return the names of the components that the value refers to, directly or not."""
-        inner, found = [*mapping(value).values(), *sequence(value)], set[str]()
-        component = self.contract.components.get(str(mapping(value).get("$ref")))
-        if component and component.pointer not in seen:
-            seen |= {component.pointer}
-            inner.append(component.value)
-            found.add(component.name)
-        return found.union(*(self.components(item, seen) for item in inner))
-
-    def parameters(self, operation: Node) -> list[Object]:
-        """Return the parameters of the operation, including those of its path."""
-        holders = [operation.parent or operation, operation]
-        return [self.contract.target(item) for holder in holders for _, item in holder.items("parameters")]
-
-    def is_provisional(self, head: str, tail: str) -> bool:
-        """Return whether all operations that use it, or else this property or parameter, are marked provisional."""
-        users = {head} if head in self.operations else self.users.get(head, set())
-        holders = [self.operations[user].value for user in users] or [self.parts.get((head, ""), {})]
-        part = self.parts.get((head, tail), {}) if tail else {}
-        return all(holder.get("x-provisional") for holder in holders) or bool(part.get("x-provisional"))
-
-    def security(self, operation: Node) -> str:
-        """Describe the credentials that a request needs, such as `ApiKey (apiKey header x-api-key)`."""
-        requirements = sequence(operation.value.get("security", self.document.get("security")))
-        return (
-            " or ".join(" and ".join(map(self.scheme, mapping(one))) or "nothing" for one in requirements) or "nothing"
-        )
-
-    def scheme(self, name: str) -> str:
-        """Describe a security scheme."""
-        scheme = self.contract.target({"$ref": f"#/components/securitySchemes/{name}"})
-        return f"{name} ({' '.join(str(scheme[key]) for key in ('type', 'in', 'name', 'scheme') if key in scheme)})"
-
-    def kinds(self, schema: object) -> set[str]:
-        """Return the types of a schema as Python distinguishes them, such as `Prompt` or `array of (string)`."""
-        schema, target = mapping(schema), self.contract.target(schema)
-        if schema is not target:
-            name = str(schema["$ref"]).rpartition("/")[2]
-            has_class = {"properties", "allOf", "enum"} & target.keys() or target.get("type") == "object"
-            return {self.former.get(name, name)} if has_class else self.kinds(target)
-        found = {kind for key in ("anyOf", "oneOf") for part in sequence(schema.get(key)) for kind in self.kinds(part)}
-        note = "enum" if "enum" in schema else schema.get("format")
-        for kind in schema["type"] if isinstance(schema.get("type"), list) else sequence([schema.get("type")]):
-            inner = schema.get({"array": "items", "object": "additionalProperties"}.get(str(kind), ""))
-            of = f" of ({self.kind(inner)})" if isinstance(inner, dict) else ""
-            found |= {f"{kind}{of}" + (f" ({note})" if note and kind != "null" else "")} if kind else set()
-        return found or {"object" if {"properties", "allOf"} & schema.keys() else "any JSON"}
-
-    def kind(self, schema: object) -> str:
-        """Return the type of the schema as one word."""
-        return " or ".join(sorted(self.kinds(schema), key=lambda kind: (kind == "null", kind)))
-
-    def plain(self, schema: object) -> Object:
-        """Return the schema with its type as one word. References in `allOf` stay, because specshift follows them."""
-        schema = mapping(schema)
-        hidden = TEXTS | {"$ref", "format", "items", "anyOf", "oneOf", "not"}
-        shown = {key: value for key, value in schema.items() if key not in hidden and not key.startswith("x-")}
-        if "properties" in shown:
-            shown["properties"] = {name: self.plain(part) for name, part in mapping(schema["properties"]).items()}
-        if "allOf" in shown:
-            shown["allOf"] = [part if "$ref" in part else self.plain(part) for part in sequence(schema["allOf"])]
-        return {**shown, "type": self.kind(schema), "required": sorted(sequence(schema.get("required")))}
-
-    def texts(self) -> dict[tuple[str, str, str], dict[str, list[object]]]:
-        """Return everything but names and types, by place: descriptions, and keywords that restrict values."""
-        found: dict[tuple[str, str, str], dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
-        for node in self.contract.nodes:
-            head, tail, rest = place(node)
-            for key in [key for key in node.value if key not in STRUCTURE and not FIELDS[node.kind].get(key)]:
-                text = {"example": "examples", "externalDocs": "externalDocs"}.get(node.kind, key)
-                found[self.former.get(head, head), tail, rest][text].append(node.value[key])
-        return found
-
-
-def place(node: Node) -> tuple[str, str, str]:
-    """Locate a node: its operation or component, the property in it, and what else distinguishes the node."""
-    if node.parent is None:
-        return "openapi.yaml", "", ""
-    if node.parent.kind == "document" and node.kind != "pathItem":
-        return node.slot, "", ""
-    if node.parent.kind in ("document", "components"):
-        return node.name, "", ""
-    if node.kind == "operation":
-        return f"{node.slot.upper()} {node.parent.name}", "", ""
-    head, tail, rest = place(node.parent)
-    if node.slot == "properties":
-        return head, f"{tail}.{node.name}", rest
-    if node.kind in ("response", "parameter", "mediaType"):
-        rest += f" {node.value.get('name') or node.value.get('$ref') or node.name}"
-    return head, tail, rest
 
 
 def match_renames(old: Side, new: Side) -> Iterator[Change]:
@@ -210,15 +102,24 @@ def compare_with_specshift(old: Side, new: Side) -> Iterator[Change]:
             tail, python = f"({parameter[1]})", f"{python}({PythonIdentifier(parameter[1], 'field_')})"
         else:
             python = f"{python}(body)" if found.category == "request_body" else ""
-        if action == "removed" and found.category != "server":
+        is_sent = bool(rest) and rest[0].lower().startswith(("request", "parameter"))
+        if status := re.fullmatch(r"Response '([^2]..)' has been removed.*", words):
+            words, weight = f"Response `{status[1]}` is no longer documented.", MORE
+        elif action == "removed" and found.category != "server":
             weight = BREAKING
         elif words.startswith("Data type"):  # fewer types in responses, or more in requests, break nothing
             before, after = ({*value.split(" or ")} for value in (found.old_value, found.new_value))
-            is_sent = rest[0].startswith(("request", "parameter"))
-            weight = MORE if (before <= after if is_sent else after <= before) else BREAKING
+            weight = MORE if (covers(after, before) if is_sent else covers(before, after)) else BREAKING
+        elif re.match("A new validation|Validation|Constraint", words) and not is_sent:
+            weight = MORE
         if rest and head not in old.schemas and rest[0].lower() not in words.lower():
-            words = f"{rest[0].capitalize()}: {words}"
+            words = f"{rest[0][:1].upper()}{rest[0][1:]}: {words}"
         yield Change(head, tail, re.sub("'([^']*)'", r"`\1`", words), weight, python)
+
+
+def covers(wide: set[str], narrow: set[str]) -> bool:
+    """Return whether a value of each of the narrow types is one of the wide types, too: an integer is a number."""
+    return narrow <= wide | ({"integer"} if "number" in wide else set())
 
 
 def simplify(side: Side, sent: set[str], received: set[str]) -> Object:
@@ -248,20 +149,135 @@ def simplify_content(side: Side, holder: object) -> Object:
     """Return a request body or a response with plain schemas."""
     holder = side.contract.target(holder)
     media = mapping(holder.get("content")).items()
-    content = {name: {"schema": side.plain(mapping(one).get("schema"))} for name, one in media}
+    content = {
+        re.sub(r"^application/\S+\+json$", "application/json", name): {"schema": side.plain(mapping(one).get("schema"))}
+        for name, one in media
+    }
     return {"content": content, "required": holder.get("required")}
 
 
-def compare_texts(old: Side, new: Side, known: Sequence[Change]) -> Iterator[Change]:
-    """Find changed descriptions, and changed keywords at places where the tools have found nothing."""
-    before, after = old.texts(), new.texts()
+def compare_results(old: Side, new: Side) -> Iterator[Change]:
+    """Find operations that may return another type than before, because they have another successful response."""
+    for name in old.operations.keys() & new.operations.keys():
+        before, after = (successes(side, name) for side in (old, new))
+        added = set[str]().union(*(kinds for status, kinds in after.items() if status not in before))
+        known = set[str]().union(*before.values())
+        if added - known:
+            types = [" or ".join(sorted(kinds)) for kinds in (known, known | added)]
+            yield Change(name, "", f"Return type changed: `{types[0]}` -> `{types[1]}`.", BREAKING, old.python[name])
+
+
+def successes(side: Side, name: str) -> dict[str, set[str]]:
+    """Map each successful status of an operation to the types that it returns."""
+    found: dict[str, set[str]] = {}
+    for status, response in mapping(side.operations[name].value.get("responses")).items():
+        if str(status).startswith("2"):
+            media = mapping(side.contract.target(response).get("content")).values()
+            kinds = {kind for one in media for kind in side.kinds(mapping(one).get("schema"))}
+            found[str(status)] = kinds or {"nothing"}
+    return found
+
+
+def compare_names(old: Side, new: Side, folders: Sequence[Path]) -> Iterator[Change]:
+    """Find properties and parameters whose Python name changed, because another one would have the same name."""
+    for head in old.python.keys() & new.python.keys():
+        paths = [folder / PACKAGE.name / file_of(side, head) for folder, side in zip(folders, (old, new), strict=True)]
+        before, after = ({**dict(attributes_in(parse(path)))} for path in paths)
+        for key in before.keys() & after.keys():
+            if before[key] != after[key]:
+                words = f"`{key}` is now `{after[key]}` in Python, not `{before[key]}`."
+                tail = f"({key})" if head in old.operations else f".{key}"
+                yield Change(head, tail, words, BREAKING, f"{old.python[head]}.{before[key]}")
+
+
+def file_of(side: Side, head: str) -> str:
+    """Return the file that the generator writes for an operation or a schema."""
+    _, *folders, name = side.python[head].split(".")
+    return "/".join([*folders, name if head in side.operations else PythonIdentifier(name, "")]) + ".py"
+
+
+def compare_rest(old: Side, new: Side, known: Sequence[Change]) -> Iterator[Change]:
+    """Find what changed in each object of the documents, except what is known to have changed at this place."""
+    before, after = old.index(), new.index()
     places = {(change.head, change.tail) for change in known}
-    for where in before.keys() & after.keys():
-        head, tail, _ = where
-        for key in before[where].keys() | after[where].keys():
-            is_text = key in TEXTS or key.startswith("x-")
-            if before[where].get(key) != after[where].get(key) and (is_text or (head, tail) not in places):
-                yield Change(head, tail, f"`{key}` changed.", WORDS if is_text else MORE)
+    places |= {(name, tail) for name, tail in named_parameters(old, new) if any(one.tail == tail for one in known)}
+    reordered = set[tuple[str, str]]()
+    for key in sorted(before.keys() | after.keys()):
+        if any(key[0] == head and key[1].startswith(path) for head, path in reordered):
+            continue
+        side, node = (old, before[key]) if key in before else (new, after[key])
+        head, tail, text = side.head(node), side.tail(node), TEXT_OF_KIND.get(node.kind)
+        is_known = (head, tail) in places and node.kind not in UNSEEN
+        if key in before and key in after:
+            for name, (one, other) in differences(before[key], new.renamed(after[key].value)).items():
+                if is_reordered(one, other):
+                    reordered.add((key[0], f"{key[1]}/{name}/"))
+                    weight = MORE if FIELDS[node.kind].get(name) else WORDS
+                    yield Change(head, tail, f"{side.label(node)}Order of `{within(node, name)}` changed.", weight)
+                elif is_compared_here(node, name, one, other):
+                    is_text = bool(text) or name in TEXTS or name.startswith("x-")
+                    if is_text or not (is_known or is_elsewhere(name, one, other, head, tail, places)):
+                        is_limit = LIMITS.fullmatch(name) and other is not None and new.is_sent(after[key])
+                        weight = WORDS if is_text else BREAKING if is_limit else MORE
+                        yield Change(head, tail, f"{side.label(node)}`{text or within(node, name)}` changed.", weight)
+        elif node.parent and side.key(node.parent) in before.keys() & after.keys() and not is_known:
+            if text:
+                yield Change(head, tail, f"{side.label(node)}`{text}` changed.", WORDS)
+            elif not (node.kind in ("operation", "schema") and any(one == head and not tail for one, tail in places)):
+                label = side.label(node)
+                what = "" if label.endswith(f"`{side.name(node)}`: ") else f"`{added(node)}`: "
+                yield Change(head, tail, f"{label}{what}{'Removed' if side is old else 'Added'}.", MORE)
+
+
+def differences(node: Node, other: object) -> dict[str, tuple[object, object]]:
+    """Return both values of each key in which two objects differ."""
+    one, other = node.value, mapping(other)
+    names = sorted({*map(str, one), *map(str, other)})
+    return {name: (one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)}
+
+
+def is_compared_here(node: Node, name: str, *values: object) -> bool:
+    """Return whether a key holds no objects that are in the index themselves."""
+    return not FIELDS[node.kind].get(name) or not all(
+        value is None or isinstance(value, dict | list) for value in values
+    )
+
+
+def added(node: Node) -> str:
+    """Name an object that is only in one document: by its key, or a schema by the keyword that holds it."""
+    is_named = node.kind != "schema" or node.slot in ("properties", "schemas") or node.parent is None
+    return node.name if is_named else within(node.parent or node, node.slot)
+
+
+def named_parameters(*sides: Side) -> Iterator[tuple[str, str]]:
+    """Yield each parameter under `components`, with the tail of the changes that concern it."""
+    for side in sides:
+        for node in side.contract.components.values():
+            if node.kind == "parameter":
+                yield node.name, f"({node.value.get('name')})"
+
+
+def within(node: Node, name: str) -> str:
+    """Return a key with the keywords around it within its property, such as `items.pattern`."""
+    slots: list[str] = []
+    while node.kind == "schema" and node.slot not in ("properties", "schema", "schemas"):
+        slots.insert(0, node.slot)
+        if node.parent is None:
+            break
+        node = node.parent
+    return ".".join([*slots, name])
+
+
+def is_reordered(one: object, other: object) -> bool:
+    """Return whether two lists have the same items in another order."""
+    texts = [[json.dumps(item, sort_keys=True, default=str) for item in sequence(held)] for held in (one, other)]
+    return texts[0] != texts[1] and sorted(texts[0]) == sorted(texts[1])
+
+
+def is_elsewhere(name: str, one: object, other: object, head: str, tail: str, places: set[tuple[str, str]]) -> bool:
+    """Return whether a change of `required` is known at the properties that it names."""
+    names = {*map(str, sequence(one))} ^ {*map(str, sequence(other))}
+    return name == "required" and bool(names) and all((head, f"{tail}.{each}") in places for each in names)
 
 
 def compare_with_griffe(folders: Sequence[Path]) -> Iterator[tuple[str, str, bool]]:
@@ -276,13 +292,13 @@ def compare_with_griffe(folders: Sequence[Path]) -> Iterator[tuple[str, str, boo
         yield name, breakage.kind.value, breakage.kind is griffe.BreakageKind.OBJECT_REMOVED
 
 
-def add_breakages(changes: Sequence[Change], old: Side, folders: Sequence[Path]) -> tuple[list[Change], set[str]]:
-    """Return the changes together with what griffe finds beyond them, and the names that Python code lost."""
-    found, gone = list(changes), set[str]()
+def add_breakages(changes: Sequence[Change], old: Side, folders: Sequence[Path]) -> tuple[list[Change], dict[str, str]]:
+    """Return the changes together with what griffe finds beyond them, and the name that Python lost through each."""
+    found, gone = list(changes), dict[str, str]()
     for name, what, is_removed in compare_with_griffe(folders):
         known = [change for change in found if change.python == name or change.python.startswith(f"{name}.")]
         if is_removed:
-            gone |= {change.python for change in known}
+            gone |= {change.python: name for change in known}
         if not known:
             owners = [head for head, owner in old.python.items() if name.startswith((f"{owner}.", f"{owner}("))]
             found.append(Change(owners[0] if owners else name, "", f"Python: {what} (`{name}`).", BREAKING, name))
@@ -294,7 +310,8 @@ def add_breakages(changes: Sequence[Change], old: Side, folders: Sequence[Path])
 def compare(old: Side, new: Side, folders: Sequence[Path]) -> tuple[dict[str, list[str]], int]:
     """Return lines of text by heading, one for all changes with the same words, and the highest weight."""
     changes = [*match_renames(old, new), *compare_security(old, new), *compare_with_specshift(old, new)]
-    changes += compare_texts(old, new, changes)
+    changes += [*compare_results(old, new), *compare_names(old, new, folders)]
+    changes += compare_rest(old, new, changes)
     changes, gone = add_breakages(changes, old, folders)
     found: dict[str, list[str]] = {"Breaking": [], "Provisional": [], "Added and other changes": []}
     merged: dict[tuple[str, int, str], set[Change]] = defaultdict(set)
@@ -309,7 +326,7 @@ def compare(old: Side, new: Side, folders: Sequence[Path]) -> tuple[dict[str, li
         merged[heading, -change.weight, change.words].add(change)
     for (heading, _, words), same in sorted(merged.items(), key=lambda item: (item[0][1], sorted(item[1]))):
         places = dict.fromkeys(f"`{one.head}{'' if '(' in one.tail else one.tail}`" for one in sorted(same))
-        lost = ", ".join(sorted(f"`{name}`" for name in {one.python for one in same} & gone))
+        lost = ", ".join(sorted({f"`{gone[one.python]}`" for one in same if one.python in gone}))
         found[heading].append(f"- {', '.join(places)}: {words}" + (f" Gone from Python: {lost}." if lost else ""))
     return found, weight
 

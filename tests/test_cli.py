@@ -341,7 +341,9 @@ def test_every_command_has_output_for_programs() -> None:
 def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
     """`--json` prints one document, `--jsonl` each of its objects on a line, and a pipe gets tab-separated lines."""
     as_json, as_jsonl, plain = (cli(*command.split(), *option) for option in (["--json"], ["--jsonl"], []))
-    assert [as_json.code, as_jsonl.code, plain.code] == [0, 0, 0]
+    # The check exits with 1 if the sandbox lacks a documented operation, of which a test of the sandbox tells.
+    code = plain.code if command == "contract" else 0
+    assert [as_json.code, as_jsonl.code, plain.code] == [code] * 3
     document = as_json.json
     if isinstance(document, dict):
         key = {"report": "versions", "report --weekly": "weeks", "auth status": "values", "contract": "operations"}
@@ -1315,10 +1317,11 @@ def test_closed_streams(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
-@pytest.mark.parametrize(("descriptors", "code"), [("0", 0), ("1", 2), ("2", 0), ("12", 2)])
-def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int) -> None:
-    """A report that cannot be printed does not look like drift."""
-    assert with_closed(descriptors, module="artanis_client.contract").code == code
+@pytest.mark.parametrize(("descriptors", "code"), [("0", None), ("1", 2), ("2", None), ("12", 2)])
+def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int | None) -> None:
+    """A report that cannot be printed does not look like drift; otherwise the status is the usual one."""
+    expected = with_closed("", module="artanis_client.contract").code if code is None else code
+    assert with_closed(descriptors, module="artanis_client.contract").code == expected
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is none")  # noqa: PTH110

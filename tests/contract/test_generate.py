@@ -88,12 +88,25 @@ def test_check_names_every_file_that_differs(tree: Path, capsys: pytest.CaptureF
     *found, advice = capsys.readouterr().err.splitlines()
     assert found == [
         "generated/artanis_api/models/by_hand.py: extra",
-        "generated/artanis_api/models/trace.py: edited",
+        "generated/artanis_api/models/trace.py: differs",
         "generated/artanis_api/notes/.hidden: extra",
         "generated/artanis_api/py.typed: missing",
     ]
-    assert "run `make generate`" in advice
+    assert advice == "Out of date: run `make generate`, and commit what it writes."
     assert contents(tree) == before
+
+
+@pytest.mark.usefixtures("generated_once")
+def test_check_after_an_edit_of_the_contract(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The package is called out of date, and nobody is told that it was edited by hand."""
+    spec = tree / "openapi.yaml"
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("description: The comment.", "description: What was said.", 1), encoding="utf-8")
+    assert generate.main(["--check", "--root", str(tree)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "generated/artanis_api/models/feedback.py: differs",
+        "Out of date: run `make generate`, and commit what it writes.",
+    ]
 
 
 @pytest.mark.usefixtures("generated_once")

@@ -238,6 +238,104 @@ def test_types(changed: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.once
+def test_a_new_endpoint_by_the_book(tmp_path: Path) -> None:
+    """After the steps of CONTRIBUTING.md, one test of the sandbox and the check fails, and says what is left to do."""
+    root = tmp_path / "project"
+    shutil.copytree(
+        ROOT,
+        root,
+        symlinks=True,
+        ignore=lambda folder, names: [
+            name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name.startswith("."))
+        ],
+    )
+    yaml = YAML()
+    document = yaml.load(root / "openapi.yaml")
+    add_datasets(document)
+    yaml.dump(document, root / "openapi.yaml")
+    surface = root / "tests" / "test_surface.py"
+    text = surface.read_text(encoding="utf-8")
+    assert "DIRECT_ONLY = {" in text
+    surface.write_text(text.replace("DIRECT_ONLY = {", 'DIRECT_ONLY = {"listDatasets", ', 1), encoding="utf-8")
+    assert validate.main([str(root / "openapi.yaml")]) == 0
+    assert generate.main(["--root", str(root)]) == 0
+    files = ["tests/sandbox/test_sandbox_contract.py", "tests/test_contract.py", "tests/test_surface.py"]
+    files += ["tests/test_cli.py::test_output", "tests/test_cli.py::test_closed_streams_of_the_contract_check"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *files],
+        env={**unmeasured(), "PYTHONPATH": os.pathsep.join([str(root / "generated"), str(root / "overlay")])},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    assert len(failures) == 1, done.stdout + done.stderr
+    assert "test_sandbox_contract.py::test_the_sandbox_serves_every_operation" in failures[0]
+    assert (
+        "listDatasets: the sandbox does not serve it, add it in overlay/artanis_client/sandbox/_data.py" in done.stdout
+    )
+
+
+def add_datasets(document: Any) -> None:
+    """Document `GET /api/datasets` and `Trace.tags`."""
+    schemas, traces = document["components"]["schemas"], document["paths"]["/api/traces"]["get"]
+    schemas["Trace"]["properties"]["tags"] = {
+        "type": "array",
+        "description": "Labels of the run.",
+        "items": {"type": "string"},
+    }
+    schemas["Dataset"] = {
+        "type": "object",
+        "description": "A set of traces.",
+        "required": ["id", "name"],
+        "properties": {
+            "id": {"type": "string", "description": "Id of the dataset."},
+            "name": {"type": "string", "description": "Its name."},
+        },
+    }
+    schemas["DatasetList"] = {
+        "type": "object",
+        "description": "The datasets of a project.",
+        "required": ["datasets"],
+        "properties": {
+            "datasets": {
+                "type": "array",
+                "description": "All of them.",
+                "items": {"$ref": "#/components/schemas/Dataset"},
+            }
+        },
+    }
+    document["tags"].append({"name": "datasets", "description": "Sets of traces."})
+    listed = {
+        "description": "Every dataset.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/DatasetList"},
+                "examples": {
+                    "one": {"summary": "One dataset", "value": {"datasets": [{"id": "d1", "name": "Support"}]}}
+                },
+            }
+        },
+    }
+    document["paths"]["/api/datasets"] = {
+        "get": {
+            "operationId": "listDatasets",
+            "tags": ["datasets"],
+            "summary": "List the datasets of a project",
+            "description": "Every dataset of a project.",
+            "externalDocs": {"url": "https://docs.artanis.ai/rest-api/overview"},
+            "security": [{"ApiKey": [], "OrgSlug": []}],
+            "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in ("ProjectSlug", "ProjectId")],
+            "responses": {
+                "200": listed,
+                **{status: {"$ref": traces["responses"][status]["$ref"]} for status in ("400", "401", "403", "404")},
+            },
+        }
+    }
+
+
 def test_no_line_of_the_overlay_was_touched(changed: Path) -> None:
     """The copy works with the overlay of the checkout, byte for byte."""
     for path in (changed / "overlay").rglob("*.py"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import spec_diff
-from validate import load
+from document import load
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,37 @@ def of_item(document: dict[str, Any]) -> None:
     del document["components"]["schemas"]["PromptVersion"]
 
 
+TEXT = {"type": "string", "description": "x"}
+NUMBER = {"type": "integer", "description": "x"}
+
+
+def success(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = operation(document, "/api/prompts")["responses"]["200"]
+    return found
+
+
+def responding(status: str, name: str) -> Edit:
+    """Return an edit that adds a response with this schema."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    response = {"description": "x", "content": content}
+    return lambda d: operation(d, "/api/prompts")["responses"].update({status: response})
+
+
+def field(value: dict[str, Any]) -> Edit:
+    """Return an edit that gives `Prompt.extra` this schema."""
+    return lambda d: properties(d, "Prompt").update(extra=deepcopy(value))
+
+
+def slug(value: dict[str, Any]) -> Edit:
+    """Return an edit that gives the parameter `projectSlug` this schema."""
+    return lambda d: d["components"]["parameters"]["ProjectSlug"].update(schema=deepcopy(value))
+
+
+def texts_for_feedback(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Feedback"] = deepcopy(TEXT)
+    del operation(document, "/api/traces/{traceId}")["responses"]["200"]["content"]["application/json"]["examples"]
+
+
 BREAKING: dict[str, tuple[Edit, str]] = {
     "path removed": (lambda d: d["paths"].pop("/api/traces/{traceId}"), "- `GET /api/traces/{traceId}`: Removed."),
     "parameter removed": (
@@ -162,6 +193,27 @@ BREAKING: dict[str, tuple[Edit, str]] = {
         without_feedback,
         "- `TraceDetail.feedback`: Field `feedback` has been removed from the response",
     ),
+    "another success": (
+        responding("201", "Error"),
+        "- `GET /api/prompts`: Return type changed: `PromptList` -> `Error or PromptList`.",
+    ),
+    "success without content": (
+        lambda d: operation(d, "/api/prompts")["responses"].update({"204": {"description": "x"}}),
+        "- `GET /api/prompts`: Return type changed: `PromptList` -> `PromptList or nothing`.",
+    ),
+    "scope": (
+        lambda d: operation(d, "/api/prompts")["security"][0].update(ApiKey=["read"]),
+        "(apiKey header x-api-key) with read and OrgSlug",
+    ),
+    "names that collide": (
+        lambda d: properties(d, "Prompt").update(step_id=TEXT),
+        "- `Prompt.stepId`: `stepId` is now `stepId` in Python, not `step_id`.",
+    ),
+    "parameters that collide": (
+        lambda d: operation(d, "/api/traces")["parameters"].append(parameter("project_slug", required=False)),
+        "- `GET /api/traces`: `projectSlug` is now `projectSlug` in Python, not `project_slug`.",
+    ),
+    "class gone": (texts_for_feedback, "Gone from Python: `artanis_api.models.Feedback`.\n"),
     "schema renamed": (renamed_schema, "- `Feedback`: Renamed to `Comment`."),
 }
 
@@ -180,6 +232,34 @@ HARMLESS: dict[str, tuple[Edit, str]] = {
         ),
         "- `GET /api/steps`: Added.",
     ),
+    "tag": (lambda d: d["tags"][0].update(description="y"), "- `tags`: Tag `prompts`: `description` changed."),
+    "error no longer documented": (
+        lambda d: operation(d, "/api/prompts")["responses"].pop("404"),
+        "- `GET /api/prompts`: Response `404` is no longer documented.",
+    ),
+    "vendor's JSON": (
+        lambda d: success(d)["content"].update(
+            {"application/vnd.a+json": success(d)["content"].pop("application/json")}
+        ),
+        "- `GET /api/prompts`: Response `200`: `application/vnd.a+json`: Added.",
+    ),
+    "header of a response": (
+        lambda d: success(d).update(headers={"X-Count": {"description": "x", "schema": NUMBER}}),
+        "- `GET /api/prompts`: Response `200`: Header `X-Count`: Added.",
+    ),
+    "inside not": (
+        lambda d: schema(d, "JsonObject")["not"]["type"].remove("array"),
+        "- `JsonObject`: `not.type` changed.",
+    ),
+    "keyword of a parameter": (
+        lambda d: operation(d, "/api/prompts/{promptId}")["parameters"][0].update(deprecated=True),
+        "- `GET /api/prompts/{promptId}`: Parameter `promptId`: `deprecated` changed.",
+    ),
+    "order of required": (
+        lambda d: schema(d, "Prompt")["required"].reverse(),
+        "- `Prompt`: Order of `required` changed.",
+    ),
+    "another success of the same type": (responding("202", "PromptList"), "New response `202` has been added."),
     "words": (
         lambda d: operation(d, "/api/traces").update(summary="List all traces"),
         "- `GET /api/traces`: `summary` changed.",
@@ -206,6 +286,113 @@ def test_what_breaks_nothing(clone: Path, capsys: pytest.CaptureFixture[str], ki
     shown = capsys.readouterr().out
     assert words in shown.partition("## Added and other changes")[2]
     assert "## Breaking" not in shown
+
+
+EXTRA = "- `Prompt.extra`: "
+# What the base has, what replaces it, whether that breaks, and words about it.
+REPLACED: dict[str, tuple[Edit, Edit, bool, str]] = {
+    "multipleOf": (field(NUMBER), field({**NUMBER, "multipleOf": 5}), False, f"{EXTRA}`multipleOf` changed."),
+    "multipleOf of items": (
+        field({**TEXT, "type": "array", "items": NUMBER}),
+        field({**TEXT, "type": "array", "items": {**NUMBER, "multipleOf": 5}}),
+        False,
+        f"{EXTRA}`items.multipleOf` changed.",
+    ),
+    "multipleOf of a parameter": (
+        slug(NUMBER),
+        slug({**NUMBER, "multipleOf": 5}),
+        True,
+        "- `ProjectSlug`: Parameter `projectSlug`: `multipleOf` changed.",
+    ),
+    "const": (
+        field(TEXT),
+        field({**TEXT, "const": "a"}),
+        True,
+        f"{EXTRA}Data type changed: `string` -> `string (const a)`.",
+    ),
+    "prefixItems": (
+        field({**TEXT, "type": "array", "items": TEXT}),
+        field({**TEXT, "type": "array", "items": TEXT, "prefixItems": [NUMBER]}),
+        True,
+        f"{EXTRA}Data type changed: `array of (string)` -> `array of (integer or string)`.",
+    ),
+    "order of anyOf": (
+        field({"description": "x", "anyOf": [TEXT, NUMBER]}),
+        field({"description": "x", "anyOf": [NUMBER, TEXT]}),
+        False,
+        f"{EXTRA}Order of `anyOf` changed.",
+    ),
+    "header of a response": (
+        lambda d: success(d).update(headers={"X-A": {"description": "x", "schema": TEXT}}),
+        lambda d: success(d).update(headers={"X-A": {"description": "x", "schema": NUMBER}}),
+        False,
+        "- `GET /api/prompts`: Response `200`: Header `X-A`: `type` changed.",
+    ),
+    "pattern in a response": (field(TEXT), field({**TEXT, "pattern": "a"}), False, f"{EXTRA}A new validation pattern"),
+    "other pattern in a response": (
+        field({**TEXT, "pattern": "b"}),
+        field({**TEXT, "pattern": "a"}),
+        False,
+        f"{EXTRA}Validation pattern changed from `b` to `a`.",
+    ),
+    "length in a response": (
+        field({**TEXT, "maxLength": 9}),
+        field({**TEXT, "maxLength": 3}),
+        False,
+        f"{EXTRA}Constraint `maxLength` changed from 9 to 3 (stricter)",
+    ),
+    "pattern of a parameter": (
+        slug(TEXT),
+        slug({**TEXT, "pattern": "a"}),
+        True,
+        "Parameter `projectSlug`: A new valid",
+    ),
+    "length of a parameter": (
+        slug(TEXT),
+        slug({**TEXT, "maxLength": 9}),
+        True,
+        "- `ProjectSlug`: Parameter `projectSlug`: `maxLength` changed.",
+    ),
+    "length of a parameter gone": (
+        slug({**TEXT, "maxLength": 9}),
+        slug(TEXT),
+        False,
+        "- `ProjectSlug`: Parameter `projectSlug`: `maxLength` changed.",
+    ),
+    "email": (field(TEXT), field({**TEXT, "format": "email"}), False, f"{EXTRA}`format` changed."),
+    "int64": (field(NUMBER), field({**NUMBER, "format": "int64"}), False, f"{EXTRA}`format` changed."),
+    "integer to number in a parameter": (
+        slug(NUMBER),
+        slug({**NUMBER, "type": "number"}),
+        False,
+        "Parameter `projectSlug`: Data type changed: `integer` -> `number`.",
+    ),
+    "number to integer in a parameter": (
+        slug({**NUMBER, "type": "number"}),
+        slug(NUMBER),
+        True,
+        "Parameter `projectSlug`: Data type changed: `number` -> `integer`.",
+    ),
+    "integer to number in a response": (
+        field(NUMBER),
+        field({**NUMBER, "type": "number"}),
+        True,
+        f"{EXTRA}Data type changed: `integer` -> `number`.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACED)
+def test_what_replaces_something(clone: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """Each is told in words, under the right heading."""
+    before, after, breaks, words = REPLACED[kind]
+    edit(clone, before)
+    commit(clone)
+    edit(clone, after)
+    assert spec_diff.main(["--root", str(clone), "HEAD"]) == int(breaks)
+    shown = capsys.readouterr().out
+    assert words in shown.partition("## Breaking" if breaks else "## Added and other changes")[2]
+    assert ("## Breaking" in shown) is breaks
 
 
 def test_a_removal_is_told_once(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:

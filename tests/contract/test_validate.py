@@ -1,6 +1,7 @@
 """Each mistake that the contract must not have, seeded into the real one: it is found, at its place, in these words."""
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from referencing.jsonschema import DRAFT202012
 from ruamel.yaml import YAML
 
 import validate
+from document import Contract, Problem, at
 from generate import GenerationError
 
 pytestmark = pytest.mark.tooling
@@ -65,7 +67,7 @@ def defect(name: str, changes: dict[str, Any], *expected: str) -> Any:
     return pytest.param(changes, expected, id=name)
 
 
-def no_problems(_: Path) -> list[validate.Problem]:
+def no_problems(_: Path) -> list[Problem]:
     """Stand in for the generator, which takes a second."""
     return []
 
@@ -199,11 +201,6 @@ WORDS = [
         "parameter without description",
         {f"{SLUG} schema description": GONE},
         f"{SLUG} schema: schema without `description`",
-    ),
-    defect(
-        "description of the parameter itself",
-        {f"{SLUG} description": "Slug."},
-        f"{SLUG} description: the generator drops `description` of a parameter",
     ),
     defect("parameter without example", {f"{SLUG} schema examples": GONE}, f"{SLUG} schema: parameter without example"),
     defect("response without example", {f"{PROMPTS} examples": GONE}, f"{PROMPTS}: JSON without example"),
@@ -382,9 +379,251 @@ SCHEMA_KEYWORDS = [
 ]
 
 
+def text(**keywords: Any) -> dict[str, Any]:
+    """Return the schema of a string."""
+    return {"type": "string", "description": "Some text.", **keywords}
+
+
+def parameter(name: str, **keys: Any) -> dict[str, Any]:
+    """Return a parameter of a query."""
+    return {"name": name, "in": "query", "schema": text(examples=["a"]), **keys}
+
+
+def renamed(old: str, new: str) -> dict[str, Any]:
+    """Return the changes that rename a component that one place refers to."""
+    users = {"PromptList": f"{PROMPTS} schema $ref", "Prompt": f"{SCHEMAS} PromptList properties prompts items $ref"}
+    return {users[old]: f"#/components/schemas/{new}", f"{SCHEMAS} {old}": Renamed(new)}
+
+
+DETAIL = f"{SCHEMAS} TraceDetail"
+TRACE = {"$ref": "#/components/schemas/Trace"}
+PAGE = {
+    "type": "object",
+    "properties": {
+        "prompts": {"type": "array", "description": "All.", "items": {"$ref": "#/components/schemas/Prompt"}}
+    },
+}
+COMPOSITION = [
+    defect(
+        "properties beside an allOf with one part",
+        {DETAIL: {"description": "A trace.", "allOf": [TRACE], "properties": {"spans": {}, "feedback": {}}}},
+        f"{DETAIL} properties: drops `properties` beside an `allOf` with one part: move it to a second part of `allOf`",
+        f"{SCHEMAS} Span: unused schema",
+        f"{SCHEMAS} Feedback: unused schema",
+        *(f"{DETAIL} properties {name}: schema without `description`" for name in ("spans", "feedback")),
+    ),
+    defect(
+        "required beside an allOf with one part",
+        {f"{SCHEMAS} PromptList": {"description": "A list.", "allOf": [PAGE], "required": ["prompts"]}},
+        f"{SCHEMAS} PromptList required: drops `required` beside an `allOf` with one part",
+    ),
+    defect(
+        "required beside a reference",
+        {f"{PROMPT} properties step": {"$ref": "#/components/schemas/Error", "required": ["error"]}},
+        f"{PROMPT} properties step required: drops `required` beside `$ref`",
+    ),
+    defect(
+        "properties beside a reference",
+        {f"{PROMPT} properties step": {"$ref": "#/components/schemas/Error", "properties": {"code": text()}}},
+        f"{PROMPT} properties step properties: drops `properties` beside `$ref`",
+        f"{PROMPT} properties step: inline or nullable object",
+    ),
+]
+
+NAMES = [
+    defect(
+        "properties of one name",
+        {f"{PROMPT} properties step_id": text()},
+        f"{PROMPT} properties step_id: `stepId` and `step_id` are both `step_id` in Python: rename one",
+    ),
+    defect(
+        "property with the name of an inherited one",
+        {f"{DETAIL} allOf 1 properties created_at": text()},
+        f"{DETAIL} allOf 1 properties created_at: `createdAt` and `created_at` are both `created_at`",
+    ),
+    defect(
+        "parameters of one name",
+        {f"{LIST} parameters 1": parameter("project_slug")},
+        f"{LIST} parameters 1: `projectSlug` and `project_slug` are both `project_slug`",
+    ),
+    *(
+        defect(
+            f"property {name}",
+            {f"{PROMPT} properties {name}": text()},
+            f"{PROMPT} properties {name}: property `{name}` breaks the generated code",
+        )
+        for name in ("additionalProperties", "fromDict", "toDict", "d", "cls", "cast", "fieldDict")
+    ),
+    *(
+        defect(
+            f"schema {name}",
+            renamed("PromptList", name),
+            f"{SCHEMAS} {name}: schema `{name}` breaks the generated code, which uses `{name}` itself: rename it",
+        )
+        for name in ("Unset", "Response", "Any", "Mapping", "T")
+    ),
+    *(
+        defect(
+            f"parameter {name}",
+            {f"{LIST} parameters 1": parameter(name)},
+            f"{LIST} parameters 1: parameter `{name}` breaks the generated code",
+        )
+        for name in ("params", "headers", "quote")
+    ),
+]
+
+CONTENT = [
+    defect(
+        "object under text/plain",
+        {PROMPTS: Renamed("text/plain")},
+        f"{LIST} responses 200 content text/plain: fails on an object under `text/plain`: write `application/json`",
+    ),
+    defect(
+        "success without content",
+        {f"{LIST} responses 200 content": GONE},
+        f"{LIST} responses 200: success without content: document what is returned (nothing: write 204)",
+        f"{SCHEMAS} PromptList: unused schema",
+    ),
+    defect(
+        "error without content",
+        {"components responses NotFound content": GONE},
+        "components responses NotFound: error without content",
+    ),
+    defect(
+        "error without content, not shared",
+        {f"{LIST} responses 404": {"description": "Not here."}},
+        f"{LIST} responses 404: error without content",
+    ),
+    defect(
+        "204 with content",
+        {f"{LIST} responses 204": {"description": "x", "content": {"text/plain": {"schema": text()}}}},
+        f"{LIST} responses 204 content: a 204 has no content: leave it out",
+    ),
+    defect(
+        "format without type",
+        {f"{PROMPT} properties createdAt type": GONE},
+        f"{PROMPT} properties createdAt: ignores `format` without `type`: add `type: string`",
+    ),
+    defect(
+        "items without type",
+        {f"{SCHEMAS} PromptList properties prompts type": GONE},
+        f"{SCHEMAS} PromptList properties prompts: ignores `items` without `type`: add `type: array`",
+    ),
+    defect(
+        "no further fields in a response",
+        {f"{PROMPT} additionalProperties": False, f"{DETAIL} unevaluatedProperties": False},
+        f"{PROMPT} additionalProperties: fail on a field added later: leave it out",
+        f"{DETAIL} unevaluatedProperties: fail on a field added later: leave it out",
+    ),
+    defect(
+        "media type with a parameter",
+        {PROMPTS: Renamed("application/json;charset=utf-8")},
+        f"{LIST} responses 200 content application/json;charset=utf-8: write `application/json`",
+    ),
+    defect(
+        "explode",
+        {
+            f"{LIST} parameters 1": parameter(
+                "ids",
+                explode=False,
+                schema={"type": "array", "description": "Ids.", "items": {"type": "string"}, "examples": [["a"]]},
+            )
+        },
+        f"{LIST} parameters 1 explode: ignores `explode`",
+    ),
+    defect(
+        "deepObject",
+        {f"{LIST} parameters 1": parameter("filter", style="deepObject")},
+        f"{LIST} parameters 1 style: ignores `style: deepObject`: leave it out",
+    ),
+]
+
+KEY = "components securitySchemes ApiKey"
+MEANING = [
+    defect("key in the query", {f"{KEY} in": "query"}, f"{KEY} in: sends ApiKey as the header x-api-key: write"),
+    defect(
+        "key as a bearer",
+        {KEY: {"type": "http", "scheme": "bearer", "description": "The key."}},
+        f"{KEY} type: sends ApiKey as the header x-api-key: write `type: apiKey`",
+    ),
+    defect(
+        "headers swapped",
+        {f"{KEY} name": "x-org-slug", "components securitySchemes OrgSlug name": "x-api-key"},
+        f"{KEY} name: write `name: x-api-key`",
+        "components securitySchemes OrgSlug name: write `name: x-org-slug`",
+    ),
+    defect("relative server", {"servers 0 url": "/"}, "servers 0 url: `/` is not an https URL"),
+    defect("server without TLS", {"servers 0 url": "http://app.artanis.ai"}, "servers 0 url: not an https URL"),
+    defect(
+        "key as a parameter",
+        {f"{LIST} parameters 1": parameter("X-Api-Key", **{"in": "header"})},
+        f"{LIST} parameters 1: sends this header with every request: leave it to `security`",
+    ),
+    defect(
+        "two templates of one path",
+        {"paths /api/prompts/{id}": {}},
+        "paths /api/prompts/{id}: the same path as `/api/prompts/{promptId}`",
+    ),
+    defect(
+        "minimum above maximum",
+        {f"{PROMPT} properties id minLength": 3, f"{PROMPT} properties id maxLength": 2},
+        f"{PROMPT} properties id minLength: `minLength` 3 is above `maxLength` 2",
+        f"{ONE_STEP} id: is too long",
+    ),
+    *(
+        defect(
+            f"error {status} dropped",
+            {f"{LIST} responses {status}": GONE},
+            f"{LIST}: operation without a {status} response: refer to {name}",
+        )
+        for status, name in {"400": "BadRequest", "403": "Forbidden", "404": "NotFound"}.items()
+    ),
+    defect(
+        "misspelt marker",
+        {f"{DOCS} x-provisional": Renamed("x-Provisonal")},
+        f"{DOCS} x-Provisonal: did you mean `x-provisional`?",
+    ),
+    defect(
+        "promise about a field that is not there",
+        {f"{SCHEMAS} TraceList properties traces x-sorted-by": "-created"},
+        f"{SCHEMAS} TraceList properties traces x-sorted-by: names `created`, which the items do not have",
+    ),
+    defect(
+        "provisional without the marker",
+        {f"{DOCS} x-provisional": GONE, f"{SCHEMAS} KnowledgeDoc x-provisional": False},
+        f"{DOCS}: PROVISIONAL, but without the marker: add `x-provisional: true`",
+        f"{SCHEMAS} KnowledgeDoc: PROVISIONAL, but without the marker",
+    ),
+    defect(
+        "keyword of another type",
+        {f"{PROMPT} properties id minimum": 1, f"{PROMPT} properties id items": {}},
+        f"{PROMPT} properties id minimum: `minimum` is not for string",
+        f"{PROMPT} properties id items: `items` is not for string",
+    ),
+    defect(
+        "format of another type",
+        {f"{SCHEMAS} PromptVersion properties isActive format": "date-time"},
+        f"{SCHEMAS} PromptVersion properties isActive format: `format: date-time` is not for boolean",
+    ),
+    defect(
+        "null without quotes",
+        {f"{SCHEMAS} Span properties parentSpanId type": ["string", None]},
+        f"{SCHEMAS} Span properties parentSpanId type 1: quote 'null'",
+    ),
+    defect(
+        "reference to a misspelt name",
+        {f"{SCHEMAS} PromptList properties prompts items $ref": "#/components/schemas/Promt"},
+        f"{SCHEMAS} PromptList properties prompts items $ref: did you mean #/components/schemas/Prompt?",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [*REFERENCES_AND_NAMES, *PATHS, *SECURITY, *WORDS, *EXAMPLES, *KEYS, *SCHEMA_KEYWORDS],
+    [
+        *(*REFERENCES_AND_NAMES, *PATHS, *SECURITY, *WORDS, *EXAMPLES, *KEYS, *SCHEMA_KEYWORDS),
+        *(*COMPOSITION, *NAMES, *CONTENT, *MEANING),
+    ],
 )
 def test_a_defect_is_found_where_it_is(
     contract: Any,
@@ -397,7 +636,7 @@ def test_a_defect_is_found_where_it_is(
     monkeypatch.setattr(OpenAPIV31SpecValidator, "schema_validator", crawled_schema)
     edit(contract, changes)
     found = sorted(validate.problems(contract))
-    places = [(validate.at("", *place.split()), words) for place, words in (text.split(": ", 1) for text in expected)]
+    places = [(at("", *place.split()), words) for place, words in (text.split(": ", 1) for text in expected)]
     assert [problem.pointer for problem in found] == sorted(pointer for pointer, _ in places)
     for pointer, words in places:
         assert any(problem.pointer == pointer and words in problem.message for problem in found)
@@ -453,6 +692,83 @@ ALLOWED: dict[str, dict[str, Any]] = {
         },
         f"{ONE_STEP} labels": {"language": "English", "owner": "Ada"},
     },
+    "parameter with two descriptions": {f"{SLUG} description": "Slug of the project."},
+    "parameters of all kinds": {
+        f"{LIST} parameters": [
+            {"$ref": "#/components/parameters/ProjectSlug"},
+            {"$ref": "#/components/parameters/ProjectId"},
+            parameter("limit", schema={"type": "integer", "description": "How many.", "minimum": 1, "examples": [1]}),
+            parameter("since", schema=text(format="date-time", examples=["2026-04-01T12:00:00Z"])),
+            parameter("deep", schema={"type": "boolean", "description": "Deep.", "examples": [True]}, style="form"),
+            parameter(
+                "step-id",
+                explode=True,
+                schema={"type": "array", "description": "Ids.", "items": {"type": "string"}, "examples": [["a"]]},
+            ),
+            parameter("client"),
+            parameter("x-trace", **{"in": "header"}),
+        ]
+    },
+    "fields of all kinds": {
+        f"{PROMPT} properties": {
+            **{
+                name: text()
+                for name in ("id", "stepId", "content", "class", "list", "self", "2nd", "a-b", "t", "unset")
+            },
+            **{name: text(format="date-time") for name in ("createdAt", "updatedAt")},
+            "outputSchema": {"$ref": "#/components/schemas/JsonObject", "description": "Schema.", "deprecated": True},
+            "day": text(format="date"),
+            "scores": {"type": "array", "description": "Scores.", "items": {"type": "number"}, "minItems": 0},
+            "size": {
+                "type": ["integer", "null"],
+                "format": "int64",
+                "description": "Size.",
+                "minimum": 0,
+                "maximum": 0,
+            },
+            "share": {"type": "number", "format": "double", "description": "Share.", "exclusiveMinimum": 0},
+            "any": {"description": "Anything."},
+            "either": {"description": "Either.", "oneOf": [{"type": "string", "minLength": 2}, {"type": "integer"}]},
+            "errors": {"type": "array", "description": "Errors.", "items": {"$ref": "#/components/schemas/Error"}},
+        },
+    },
+    "object that contains objects of its kind": {
+        f"{SCHEMAS} Error properties causes": {
+            "type": "array",
+            "description": "Causes.",
+            "items": {"$ref": "#/components/schemas/Error"},
+        },
+        f"{SCHEMAS} Error properties cause": {
+            "description": "Cause.",
+            "anyOf": [{"$ref": "#/components/schemas/Error"}, NULL],
+        },
+        f"{SCHEMAS} Error properties root": {"$ref": "#/components/schemas/Error"},
+    },
+    "list without a key around it": {
+        f"{PROMPTS} schema": {
+            "type": "array",
+            "description": "All.",
+            "items": {"$ref": "#/components/schemas/PromptList"},
+        },
+        f"{PROMPTS} examples": {"one": {"summary": "One", "value": [{"prompts": []}]}},
+    },
+    "vendor's JSON": {PROMPTS: Renamed("application/vnd.artanis+json")},
+    "text": {
+        f"{GET} responses 200 content": {"text/plain": {"schema": text()}},
+        **{f"{SCHEMAS} {name}": GONE for name in ("PromptHistory", "PromptVersion")},
+    },
+    "server on this machine": {"servers 0 url": "http://127.0.0.1:8000"},
+    "every error at once": {
+        f"{GET} responses 403": GONE,
+        f"{GET} responses 404": GONE,
+        f"{GET} responses 4XX": {"$ref": "#/components/responses/Forbidden"},
+    },
+    "minimum that is the maximum": {
+        f"{PROMPT} properties content minLength": 1,
+        f"{PROMPT} properties content maxLength": 99,
+    },
+    "part of a provisional schema": {f"{SCHEMAS} KnowledgeDoc properties id description": "PROVISIONAL id."},
+    "extension that sounds like nothing": {f"{LIST} x-professional": True},
     "parameters of the path item": {
         "paths /api/prompts/{promptId} parameters": [
             {
@@ -504,6 +820,29 @@ def test_what_is_allowed_is_not_complained_of(contract: Any, changes: dict[str, 
     assert validate.problems(contract) == []
 
 
+def test_the_contract_serves_generators_of_other_languages(pristine: Any) -> None:
+    """Free-form objects say that they may have any property; parameters say themselves what they are."""
+    assert pristine["components"]["schemas"]["JsonObject"]["not"] == {
+        "type": ["string", "number", "boolean", "array"],
+        "additionalProperties": True,
+        "items": {},
+    }
+    parameters = [node for node in Contract(pristine).nodes if node.kind == "parameter" and "name" in node.value]
+    assert len(parameters) == 5
+    for node in parameters:
+        assert node.value["description"] == node.value["schema"]["description"]
+    assert {"license", "contact"} <= pristine["info"].keys()
+
+
+def test_the_code_of_what_is_allowed_works(contract: Any, tmp_path: Path) -> None:
+    """All that is allowed, at once, becomes code that keeps every example and has every name."""
+    for changes in ALLOWED.values():
+        edit(contract, changes)
+    spec = tmp_path / "contract.json"
+    spec.write_text(json.dumps(contract), encoding="utf-8")
+    assert list(validate.generation(spec)) == []
+
+
 def written(folder: Path, old: str, new: str) -> Path:
     """Return the path of a copy of the contract with the text replaced at its first place."""
     text = (PROJECT / "openapi.yaml").read_text(encoding="utf-8")
@@ -547,6 +886,30 @@ def written(folder: Path, old: str, new: str) -> Path:
             "/createdAt: YAML does not read this as a string",
             id="bare date",
         ),
+        pytest.param(
+            "summary: List the active prompts of a project\n",
+            "summary: List the active prompts of a project\n      x-cached: no\n",
+            "x-cached: no",
+            "/x-cached: other YAML parsers read `no` as a boolean: quote 'no'",
+            id="word of YAML 1.1",
+        ),
+        pytest.param(
+            "                        metadata:\n",
+            "                        metadata:\n                          on: 1\n",
+            "on: 1",
+            "/on: other YAML parsers read `on` as a boolean: quote 'on'",
+            id="key of YAML 1.1",
+        ),
+        pytest.param(
+            "    Error:\n      type: object\n",
+            "    Error: &error\n      x-same: *error\n      type: object\n",
+            "x-same:",
+            "/components/schemas/Error/x-same: the alias stands inside what it refers to: write a `$ref`",
+            id="recursive anchor",
+        ),
+        pytest.param(
+            "type: [string, 'null']", "type: [string, null]", "[string, null]", "/type/1: None is not", id="null"
+        ),
         pytest.param("openapi: 3.1.0", "openapi: 3.1.0\nopenapi: 3.1.1", "openapi: 3.1.1", "duplicate key", id="twice"),
         pytest.param("info:\n", "info:\n\t- x\n", "\t- x", "cannot start any token", id="no YAML"),
     ],
@@ -571,6 +934,23 @@ def test_a_problem_is_printed_with_its_line(
     assert problem in output
 
 
+def test_annotations_of_a_pull_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--format github`, each problem is a command that GitHub shows at the line, with its characters escaped."""
+    monkeypatch.setattr(validate, "generation", no_problems)
+    spec = written(tmp_path, "'200':", "'200 %, x':")
+    assert validate.main(["--format", "github", str(spec)]) == 1
+    (output,) = capsys.readouterr().out.splitlines()
+    text = spec.read_text(encoding="utf-8")
+    line = text[: text.index("'200 %")].count("\n")
+    assert re.fullmatch(
+        rf"::error file={spec},line={line},title=/paths/~1api~1prompts/get/responses::OpenAPI: .*'200 %25, x'.*", output
+    )
+    assert validate.main(["--format", "github"]) == 0
+    assert capsys.readouterr().out.endswith(": no problems\n")
+
+
 @pytest.mark.parametrize(("content", "words"), [("- a list\n", "not an OpenAPI document"), (None, "cannot be read")])
 def test_what_is_no_document_is_one_problem(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, words: str
@@ -591,6 +971,76 @@ def test_what_only_the_generator_refuses_is_found(tmp_path: Path) -> None:
     spec.write_text(spec.read_text(encoding="utf-8").replace("schemas/PromptVersion", "schemas/promptHistory"), "utf-8")
     found = {problem.pointer: problem.message for problem in validate.generation(spec)}
     assert 'duplicate models with name "PromptHistory"' in found["/components/schemas/promptHistory"]
+
+
+CODE: dict[str, tuple[list[Any], dict[str, Any], dict[str, str]]] = {
+    "names": (
+        [COMPOSITION[0], NAMES[0], NAMES[2]],
+        {
+            f"{SCHEMAS} Alias": {"description": "An error.", "allOf": [{"$ref": "#/components/schemas/Error"}]},
+            f"{SCHEMAS} Span properties error": {"$ref": "#/components/schemas/Alias"},
+        },
+        {
+            DETAIL: "no class `TraceDetail` is generated",
+            f"{SCHEMAS} Alias": "no class `Alias` is generated: `allOf` with one part makes none",
+            f"{PROMPT} properties stepId": "`stepId` is not the attribute `step_id` of `Prompt`, but `stepId`",
+        },
+    ),
+    "behaviour": (
+        [],
+        {
+            f"{SCHEMAS} Feedback properties fromDict": text(),
+            f"{SCHEMAS} Span properties cast": text(),
+            **renamed("PromptList", "T"),
+            "paths /api/prompts/{promptId}": Renamed("/api/prompts/{quote}"),
+            "paths /api/prompts/{quote} get parameters 0 name": "quote",
+            f"{SCHEMAS} KnowledgeDoc properties d": text(),
+        },
+        {
+            f"{SCHEMAS} Feedback": 'mypy --strict, Name "from_dict" already defined',
+            f"{SCHEMAS} Span": 'mypy --strict, Returning Any from function declared to return "str | None"',
+            f"{SCHEMAS} T": "Type variable",
+            "paths /api/prompts/{quote} get": 'mypy --strict, "str" not callable',
+            f"{SCHEMAS} KnowledgeDoc": "cannot read this, ValueError(",
+        },
+    ),
+    "loss": (
+        [],
+        {f"{PROMPT} properties stepId format": "date", f"{ONE_STEP} stepId": "2026-W15-3"},
+        {
+            f"{PROMPTS} examples oneStep value prompts 0 stepId": "reads and writes this as '2026-04-08'",
+        },
+    ),
+    "import": (
+        [],
+        {f"{SCHEMAS} Error properties TypeVar": text(), **renamed("Prompt", "TypeVar")},
+        {f"{SCHEMAS} TypeVar": "mypy --strict, "},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CODE)
+def test_what_only_the_generated_code_shows_is_found(contract: Any, tmp_path: Path, kind: str) -> None:
+    """Code that lacks a name, fails mypy or loses a value is one problem, at the part of the contract it comes from."""
+    defects, changes, expected = CODE[kind]
+    for one in defects:
+        edit(contract, one.values[0])
+    edit(contract, changes)
+    spec = tmp_path / "contract.json"
+    spec.write_text(json.dumps(contract), encoding="utf-8")
+    found = list(validate.causes(Contract(contract), [], validate.generation(spec)))
+    assert {problem.pointer for problem in found} == {at("", *place.split()) for place in expected}
+    for place, words in expected.items():
+        assert any(problem.pointer == at("", *place.split()) and words in problem.message for problem in found)
+
+
+def test_a_problem_of_a_schema_hides_what_follows_from_it(contract: Any) -> None:
+    """Neither the schemas nor the operations that use a broken schema are complained of, others are."""
+    broken, list_, trace = (at("", *place.split()) for place in (PROMPT, f"{SCHEMAS} PromptList", DETAIL))
+    new = [Problem(pointer, "x") for pointer in (broken, list_, at("", *LIST.split()), trace, broken)]
+    found = list(validate.causes(Contract(contract), [], new))
+    assert [problem.pointer for problem in found] == [broken, trace]
+    assert list(validate.causes(Contract(contract), new[:1], new[1:])) == [new[3]]
 
 
 def test_the_command_passes_the_contract(

@@ -48,15 +48,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m artanis_client.contract",
         description="Call every operation of the Artanis API that is in the contract, and print where a response "
         "differs from it. It only reads. The API key comes from the environment or the configuration file.",
-        epilog="Exit status: 0 in step, 1 drift, 2 wrong usage, 3 credentials, 5 the API cannot be reached "
-        "or fails, 130 interrupted. Provisional operations are reported, but never lead to 1.",
+        epilog="Exit status: 0 every documented operation is in step, 1 drift, 2 wrong usage, 3 credentials, 4 the API "
+        "knows no such project, 5 the API cannot be reached or fails, or has no data to check an operation with, 130 "
+        "interrupted. Provisional operations are reported, but never change the exit status.",
     )
-    parser.add_argument("--base-url", help="URL of the API, for a self-hosted deployment or the sandbox")
-    parser.add_argument("--org-slug", help="organization to read from")
-    parser.add_argument("--project-slug", help="slug of the project to read")
-    parser.add_argument("--project-id", help="id of the project to read")
-    parser.add_argument("--profile", help="use only this profile of the configuration file")
+    parser.add_argument("--profile", metavar="NAME", help="use only this profile of the configuration file")
+    parser.add_argument("--org", dest="org_slug", metavar="SLUG", help="organization to read from")
+    parser.add_argument("--project", dest="project_slug", metavar="SLUG", help="project to read, by its slug")
+    parser.add_argument("--project-id", metavar="ID", help="project to read, by its id")
+    parser.add_argument("--base-url", metavar="URL", help="URL of the API, if you host it yourself or use the sandbox")
     parser.add_argument("--allow-http", action="store_true", help="allow http:// to a host other than this machine")
+    parser.add_argument(
+        "--timeout", type=float, default=argparse.SUPPRESS, metavar="SECONDS", help="timeout of each phase of a request"
+    )
     parser.add_argument("--max-requests", type=int, default=50, help="send at most this many requests (default: 50)")
     parser.add_argument("--show-values", action="store_true", help="print values instead of only their form")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

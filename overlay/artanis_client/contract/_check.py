@@ -28,7 +28,8 @@ def check(client: Artanis, *, max_requests: int = 50, show_values: bool = False)
         The report, which has a verdict and findings for each operation.
 
     Raises:
-        ValueError: If the client has no project, if `max_requests` is less than 1, or if every list returns 404.
+        ValueError: If the client has no project, or if `max_requests` is less than 1.
+        NotFoundError: If every list returns 404: the API knows no such project.
         CredentialsError: If the API key cannot be read.
         AuthenticationError: If the API refuses the key.
         PermissionDeniedError: If the project does not belong to the organization.
@@ -47,8 +48,9 @@ def check(client: Artanis, *, max_requests: int = 50, show_values: bool = False)
     run = Run(client, max_requests)
     lists = plan_lists(operations, {"projectSlug" if kind == "project_slug" else "projectId": project})
     run.send(lists)
-    if {request.status for request in lists if not request.operation.is_provisional} == {404}:
-        raise ValueError("Every list returns 404. Check the project, and that base_url points to Artanis.")
+    documented = [request for request in lists if not request.operation.is_provisional]
+    if {request.status for request in documented} == {404} and documented[0].error:
+        raise documented[0].error
     rest = plan_rest(operations, lists, max_requests)
     run.send(rest)
     return Report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,6 +14,14 @@ from ._contract import Operation
 from ._report import Finding, OperationReport, Verdict
 from ._requests import NotJSON, Request
 from ._schema import ROOT, Drift, find_drifts, json_type, observed_types
+
+# Fields of a list that say that it goes on.
+_PAGE = re.compile(
+    r"\$\.(\w+\.)?(next|cursor|next_?(cursor|page|page_?token|token|url|link)|has_?(more|next(_?page)?)|page_?(info|token)"
+    r"|pagination|total_?pages)",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r"""\brel\s*=\s*["']?([^"';,]*\s)?next\b""", re.IGNORECASE)
 
 
 def report_on(operation: Operation, requests: Iterable[Request], stopped: str, show_values: bool) -> OperationReport:
@@ -28,7 +37,9 @@ def report_on(operation: Operation, requests: Iterable[Request], stopped: str, s
     sent = [request for request in planned if request.status]
     uses = [request for request in sent if not request.expects_error]
     statuses = Counter(request.status for request in sent)
-    findings = list(_findings(sent, show_values))
+    works = any(request.is_success for request in uses)
+    comparable = [request for request in sent if not request.is_unavailable or (works and request.is_crash)]
+    findings = list(_findings(comparable, show_values))
     unavailable = [f"it returned {request.status}" for request in uses if request.is_unavailable]
     note = "".join(unavailable[-1:])
     if not uses:
@@ -60,7 +71,7 @@ def _findings(requests: Iterable[Request], show_values: bool) -> Iterator[Findin
     """Find every difference, once for all the places where it is."""
     places: dict[Finding, list[tuple[Any, Request]]] = {}
     for request in requests:
-        for kind, path, expected, seen, value in () if request.is_unavailable else _drifts(request):
+        for kind, path, expected, seen, value in _drifts(request):
             finding = Finding(kind=kind, status=request.status, path=path, expected=expected, seen=seen)
             places.setdefault(finding, []).append((value, request))
     for finding, found in places.items():
@@ -73,6 +84,12 @@ def _findings(requests: Iterable[Request], show_values: bool) -> Iterator[Findin
 def _drifts(request: Request) -> Iterator[Drift]:
     operation, status, body = request.operation, str(request.status), request.body
     documented = operation.response_to(request.status)
+    if request.expects_error and operation.documented_error and (request.is_success or request.is_crash):
+        yield Drift("no error", ROOT, operation.documented_error, status, body)
+        return
+    if request.broken:
+        yield Drift("content encoding", ROOT, "", f"the body {request.broken}", None)
+        return
     if documented is None:
         yield Drift("undocumented status", ROOT, " or ".join(operation.declared["responses"]), status, body)
         return
@@ -87,9 +104,22 @@ def _drifts(request: Request) -> Iterator[Drift]:
         yield Drift("not JSON", ROOT, "", "text", body)
     else:
         try:
-            yield from find_drifts(body, content[request.media_type].get("schema", {}), operation.document)
+            for drift in find_drifts(body, content[request.media_type].get("schema", {}), operation.document):
+                is_page = operation.is_list and drift.kind == "undocumented field" and _PAGE.fullmatch(drift.path)
+                yield drift._replace(kind="pagination appeared") if is_page else drift
         except RecursionError:
             yield Drift("not JSON", ROOT, "", "nested too deeply", None)
+    yield from _drifts_of_the_object(request)
+
+
+def _drifts_of_the_object(request: Request) -> Iterator[Drift]:
+    """Find what no schema says: that a list is whole, and that a detail is the one that was asked for."""
+    if request.operation.is_list and _NEXT.search(request.link):
+        yield Drift("pagination appeared", ROOT, "", "Link: rel=next", None)
+    body: Any = request.body
+    returned: Any = body.get("id") if request.asked and body.__class__ is dict else None
+    if request.is_success and returned.__class__ is str and returned != request.asked:
+        yield Drift("another object", f"{ROOT}.id", "the id in the path", "another id", returned)
 
 
 def _as_text(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 
@@ -64,7 +65,13 @@ class Operation:
 
     def path_to(self, resource_id: str) -> str:
         """Return the path with an id in it."""
-        return re.sub(r"\{[^}]+\}", resource_id, self.path)
+        return re.sub(r"\{[^}]+\}", lambda _: quote(resource_id, safe=""), self.path)
+
+    @property
+    def documented_error(self) -> str:
+        """The status for a list without a project, or for an id that does not exist; empty if none is documented."""
+        status = "400" if self.is_list else "404"
+        return status if status in self.declared["responses"] else ""
 
     def response_to(self, status: int) -> Mapping[str, Any] | None:
         """Return the documented response for a status; None if there is none."""

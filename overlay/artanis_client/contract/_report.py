@@ -21,7 +21,8 @@ class Finding:
 
     kind: str
     """`undocumented field`, `missing field`, `wrong type`, `null`, `format` or `invalid value`. About the response as a
-    whole: `undocumented status`, `no success`, `content type` or `not JSON`."""
+    whole: `undocumented status`, `no success`, `no error`, `content type`, `content encoding`, `not JSON`,
+    `another object` or `pagination appeared`. About a list: `order` or `number of items`."""
     status: int
     """The status of the responses."""
     path: str
@@ -45,7 +46,8 @@ class Finding:
         responses = f"{times}{self.responses} response{'s' if self.responses > 1 else ''}"
         if self.status != 200:
             responses += f" with status {self.status}"
-        sample = "" if self.kind in ("missing field", "null") else f"such as {self.sample}"
+        has_sample = self.kind not in ("missing field", "null", "content encoding")
+        sample = f"such as {self.sample}" if has_sample else ""
         details = ", ".join(filter(None, [responses, sample, self.request and f"at {self.request}"]))
         path = "" if self.path == "$" else f" {self.path}"
         return printable(f"{self.kind}{path}{what and f': {what}'} ({details})")
@@ -119,11 +121,16 @@ class Report:
         return all(each.provisional or each.verdict not in ("drift", "missing") for each in self.operations)
 
     @property
+    def unchecked(self) -> list[str]:
+        """The ids of the documented operations that could not be checked."""
+        return [each.operation_id for each in self.operations if each.verdict == "not checked" and not each.provisional]
+
+    @property
     def exit_code(self) -> int:
         """The exit code of the commands that print this report."""
         if not self.in_step:
             return NEGATIVE
-        return API if self.problem else SUCCESS
+        return API if self.problem or self.unchecked else SUCCESS
 
     def lines(self) -> Iterator[str]:
         """Render the report as lines of text."""
@@ -138,6 +145,6 @@ class Report:
         if self.problem:
             yield f"Incomplete: {printable(self.problem)}"
         unchecked = [each.operation_id for each in self.operations if each.verdict == "not checked"]
-        verdict = "In step" if self.in_step else "Drift"
+        verdict = {NEGATIVE: "Drift", API: "Incomplete"}.get(self.exit_code, "In step")
         rest = f"; not checked: {', '.join(unchecked)}" if unchecked else ""
         yield f"{verdict} after {self.requests} requests{rest}."

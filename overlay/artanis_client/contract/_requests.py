@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from .._arguments import is_id
 from .._client import Artanis
 from .._errors import APIConnectionError, APIResponseValidationError, APIStatusError
 from .._secret import Secret
@@ -34,8 +34,16 @@ class Request:
     status: int = 0
     """The status of the response; 0 if there is none."""
     media_type: str = ""
+    link: str = ""
+    """The header `Link`."""
     body: Any = None
     """Parsed JSON, or `NotJSON`."""
+    asked: str = ""
+    """The id in the path; empty if there is none, or one that does not exist."""
+    broken: str = ""
+    """Why the body could not be read."""
+    error: APIStatusError | None = None
+    """What the client made of a status other than 2xx."""
 
     @property
     def is_success(self) -> bool:
@@ -46,6 +54,11 @@ class Request:
     def is_unavailable(self) -> bool:
         """Whether the status says nothing about the contract, because the server is down or busy."""
         return self.status // 100 == 5 or self.status in (408, 429)
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether the server crashed where it should have refused the request."""
+        return self.expects_error and self.status == 500
 
 
 def plan_lists(operations: Iterable[Operation], project: Mapping[str, str]) -> list[Request]:
@@ -61,7 +74,7 @@ def plan_rest(operations: Iterable[Operation], lists: Iterable[Request], limit: 
         if ids:
             count = min(len(ids), limit)
             chosen = [ids[nth * len(ids) // count] for nth in range(count)]  # spread evenly
-            details = [Request(operation, operation.path_to(id_)) for id_ in chosen]
+            details = [Request(operation, operation.path_to(id_), asked=id_) for id_ in chosen]
             error = Request(operation, operation.path_to(str(uuid.uuid4())), expects_error=True)
             columns.append([details[0], error, *details[1:]])
     columns += [[Request(each.operation, each.path, expects_error=True)] for each in lists]
@@ -78,7 +91,7 @@ def _ids_for(operation: Operation, lists: Iterable[Request]) -> Iterator[str]:
         for items in body.values() if body.__class__ is dict else [body]:
             for item in items if items.__class__ is list else ():
                 id_: Any = item.get("id") if item.__class__ is dict else None
-                if id_.__class__ is str and re.fullmatch(r"[\w-]+", id_):
+                if id_.__class__ is str and is_id(id_):
                     yield id_
 
 
@@ -128,19 +141,29 @@ class Run:
                 raise
             status, headers, body = error.status_code, getattr(error, "headers", {}), error.body
             body = NotJSON(body) if isinstance(body, str) else body
+            if isinstance(error, APIStatusError):
+                planned.error = error
+            else:
+                planned.broken = error.problem
         finally:
             self.sent += len(keys)
-        planned.status, planned.body = status, body
+        planned.status, planned.body, planned.link = status, body, headers.get("link", "")
         planned.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _parsed(response: Any, keys: Iterable[Secret]) -> Any:
     """Parse a body, from which the API key is removed in case the server has sent it back."""
     try:
-        text = json.dumps(json.loads(response.content), ensure_ascii=False)  # \u0061 and the like would hide a key
+        parsed = json.loads(response.content, parse_constant=_refuse)
+        text = json.dumps(parsed, ensure_ascii=False)  # \u0061 and the like would hide a key
         return json.loads(_redacted(text, keys))
     except (ValueError, RecursionError):
         return NotJSON(_redacted(response.text, keys))
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which Python reads although JSON lacks them."""
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _redacted(text: str, keys: Iterable[Secret]) -> str:

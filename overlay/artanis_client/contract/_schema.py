@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
@@ -42,7 +43,9 @@ def find_drifts(value: Any, schema: Mapping[str, Any], document: Mapping[str, An
     validator = _Validator({**schema, "components": document["components"]}, format_checker=_FORMATS)
     for error in validator.iter_errors(value):
         yield from _drifts_of_error(error)
-    for path, inner, is_documented in _walk(value, [schema], document):
+    for path, inner, is_documented, parts in _walk(value, [schema], document):
+        if inner.__class__ is list:
+            yield from _broken_promises(path, inner, parts)
         if inner.__class__ is float and not math.isfinite(inner):
             yield Drift("invalid value", path, "a finite number", "number", inner)
         elif not is_documented:
@@ -53,18 +56,18 @@ def observed_types(values: Iterable[Any]) -> dict[str, str]:
     """Return the JSON types seen at each path of the values: the draft of a schema."""
     types: dict[str, set[str]] = {}
     for value in values:
-        for path, inner, _ in _walk(value, [], {}):
+        for path, inner, _, _ in _walk(value, [], {}):
             types.setdefault(path, set()).add(json_type(inner))
     return {path: " or ".join(sorted(seen)) for path, seen in types.items()}
 
 
-def _walk(value: Any, schemas: list[Any], document: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Visit a value and everything inside: its path, itself, and whether the schemas document it."""
+def _walk(value: Any, schemas: list[Any], document: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool, list[Any]]]:
+    """Visit a value and everything inside: its path, itself, whether it is documented, and the schemas that do so."""
     todo = [(ROOT, value, schemas, True)]  # not recursive: free-form JSON may be nested deeply
     while todo:
         path, value, schemas, is_documented = todo.pop()
-        yield path, value, is_documented
         parts = [part for schema in schemas for part in _parts(schema, document)]
+        yield path, value, is_documented, parts
         if value.__class__ is list:
             items = [part["items"] for part in parts if "items" in part]
             todo += [(f"{path}[*]", item, items, True) for item in reversed(value)]
@@ -76,6 +79,24 @@ def _walk(value: Any, schemas: list[Any], document: Mapping[str, Any]) -> Iterat
             is_free_form = not fields or any(part.get("additionalProperties") for part in parts)
             for name, inner in reversed(value.items()):
                 todo.append((_field_path(path, name), inner, fields.get(name, []), is_free_form or name in fields))
+
+
+def _broken_promises(path: str, items: list[Any], parts: Iterable[Mapping[str, Any]]) -> Iterator[Drift]:
+    """Find what the contract says about a list as a whole, and is not so: its order, and a flag that one item has."""
+    objects = [item for item in items if item.__class__ is dict]
+    for part in parts:
+        key = part.get("x-sorted-by", "")
+        times = [item.get(key.removeprefix("-")) for item in objects]
+        moments = [
+            datetime.fromisoformat(time.upper()) for time in times if time.__class__ is str and is_date_time(time)
+        ]
+        if key and moments != sorted(moments, reverse=key.startswith("-")):
+            expected = "newest first" if key.startswith("-") else "oldest first"
+            yield Drift("order", path, expected, "another order", items)
+        flag = part.get("x-exactly-one")
+        count = sum(item.get(flag) is True for item in objects)
+        if flag and objects and count != 1:
+            yield Drift("number of items", f"{path}[*].{flag}", "true once", f"true {count} times", items)
 
 
 def _parts(schema: Any, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
