@@ -111,7 +111,7 @@ CORE := $(patsubst %,tests/test_%.py,call client credentials errors http pace pe
 OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'
 
 slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, the warehouse recipe killed (10 min)
-	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py $(PYTEST_ARGS)
+	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory warehouse SLOW=1
 
 busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 import generate
 import validate
-from support import Server, unmeasured
+from support import IS_SLOW, Server, unmeasured
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,7 +238,7 @@ def test_types(changed: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.once
+@pytest.mark.skipif(not IS_SLOW, reason="takes a minute: make slow")
 def test_a_new_endpoint_by_the_book(tmp_path: Path) -> None:
     """After the steps of CONTRIBUTING.md, one test of the sandbox and the check fails, and says what is left to do."""
     root = tmp_path / "project"
