@@ -489,6 +489,10 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     assert (result.code, result.err) == (0, "")
     assert result.json["examples"] == report.examples > 0
     assert cli("traces", "export", ours, "--recheck", "unreviewed").out.endswith(f" of 20 traces in {ours}\n")
+    assert cli("traces", "export", tmp_path / "a.csv", "--encoding", "utf-8-sig").code == 0
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert cli("traces", "export", ours, "--format", "preference").code == 0
+    assert ours.read_text(encoding="utf-8").startswith('{"prompt": [')
 
 
 def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,6 +615,9 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("traces list --project-id x --project y", "Pass --project or --project-id, not both."),
         ("traces show ..", "Invalid value for ID: '..'. Use an id exactly as 'artanis traces list' prints it."),
         ("traces export a.jsonl --format chat --outcome unreviewed", "Remove --outcome unreviewed."),
+        ("traces export a.jsonl --format preference --outcome accepted", "Remove --outcome accepted."),
+        ("traces export a.csv --format chat", "The format chat does not match the suffix of 'a.csv'"),
+        ("traces export a.jsonl --encoding utf-8-sig", "only for the format csv"),
         ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
         ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),

@@ -39,6 +39,8 @@ from artanis_client import (
 from artanis_client.sandbox import Sandbox
 from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, mount, serve, span, trace, unmeasured, until
 
+FORMULA = "=+@\t\r\n\uff1d\uff0b\uff0d\uff20-"
+TEXT = ("trace_id", "span_id", "step_id", "prompt_version_id", "trace_status")
 FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 
 
@@ -76,6 +78,7 @@ def read_csv(path: Path) -> list[EvaluationExample]:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     for row in rows:
         row |= {name: json.loads(row[name]) for name in FREE_JSON}
+        row |= {name: re.sub(f"^'(?='*[{FORMULA}])", "", text) for name, text in row.items() if name in TEXT}
         row |= {name: row[name] or None for name in ("prompt_version_id", "trace_status")}
     return [EvaluationExample.from_dict(row) for row in rows]
 
@@ -205,6 +208,136 @@ def test_chat_when_the_prompt_comes_back(server: Server, kind: str, tmp_path: Pa
     assert run(kind, server, path, format="chat", recheck="unreviewed").read == 0
 
 
+def prompt_contents(sandbox: Sandbox) -> dict[str, str]:
+    with Artanis(**sandbox.credentials, timeout=LIMIT) as client:
+        histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
+    return {version.id: version.content for history in histories for version in history.versions}
+
+
+def test_preference(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
+    """Each corrected span becomes a pair of the approved and the original output, for the same prompt and input."""
+    contents, made = prompt_contents(sandbox), expected(details, outcomes="corrected")
+    report = run(kind, sandbox, tmp_path / "pairs.jsonl", format="preference")
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (report.examples, report.outcomes) == (
+        len(made),
+        {Outcome.UNREVIEWED: 0, Outcome.ACCEPTED: 0, Outcome.CORRECTED: len(made)},
+    )
+    for row, one in zip(rows, made, strict=True):
+        assert list(row) == ["prompt", "chosen", "rejected"]
+        version = one.prompt_version_id
+        roles = [message["role"] for message in row["prompt"]]
+        assert roles == (["system", "user"] if version else ["user"])
+        assert not version or row["prompt"][0]["content"] == contents[version]
+        for messages, value in (
+            (row["prompt"][-1:], one.input),
+            (row["chosen"], one.approved_output),
+            (row["rejected"], one.output),
+        ):
+            [message] = messages
+            content = message["content"]
+            assert content == value if isinstance(value, str) else json.loads(content) == value
+        assert {message["role"] for message in row["chosen"] + row["rejected"]} == {"assistant"}
+    assert {len(row["prompt"]) for row in rows} == {1, 2}
+
+
+def make_pair(made: EvaluationExample, prompt: str | None) -> dict[str, Any] | None:
+    """A format function that leaves out what is not reviewed."""
+    if made.approved_output is None:
+        return None
+    return {"in": made.input, "out": made.approved_output, "prompt": prompt, "line": "a\u2028b"}
+
+
+def test_a_format_function(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
+    """A function makes the rows; what it leaves out is counted, and prompts that it does not need are no error."""
+    contents, path = prompt_contents(sandbox), tmp_path / "own.jsonl"
+    report = run(kind, sandbox, path, format=make_pair, outcomes=["unreviewed", "corrected"])
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    made = expected(details, outcomes="corrected")
+    assert rows == [
+        {
+            "in": one.input,
+            "out": one.approved_output,
+            "prompt": contents.get(one.prompt_version_id or ""),
+            "line": "a\u2028b",
+        }
+        for one in made
+    ]
+    assert (report.examples, report.left_out) == (len(made), len(expected(details, outcomes="unreviewed")))
+    manifest = json.loads(report.manifest.read_text())
+    assert (manifest["format"], manifest["left_out"]) == ("function", report.left_out)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "text"),
+    [
+        ([], TypeError, "must return a dict or None, not list"),
+        ({"a": float("nan")}, ValueError, "JSON"),
+        ({"a": {1}}, TypeError, "set"),
+    ],
+)
+def test_a_format_function_with_a_bug(server: Server, tmp_path: Path, returned: Any, error: Any, text: str) -> None:
+    """Anything but a JSON object raises an error, and the old file stays."""
+    serve(server, 2)
+    (tmp_path / "a.jsonl").write_text("old")
+    with pytest.raises(error, match=text):
+        run("sync", server, tmp_path / "a.jsonl", format=lambda *_: returned)
+    assert (tmp_path / "a.jsonl").read_text() == "old"
+
+
+def test_a_format_function_without_the_prompt(tmp_path: Path) -> None:
+    """A format function also gets the spans whose prompt was deleted."""
+    with Sandbox(traces=10) as sandbox, Artanis(**sandbox.credentials) as client:
+        for prompt in client.prompts.list():
+            sandbox.remove_prompt(prompt.id)
+        report = export(
+            client, tmp_path / "a.jsonl", format=lambda made, prompt: {"id": made.span_id, "prompt": prompt}
+        )
+        rows = [json.loads(line) for line in report.path.read_text(encoding="utf-8").splitlines()]
+        assert rows == [{"id": one.span_id, "prompt": None} for one in expected(read_details(sandbox))]
+    assert report.skipped == ()
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "preference", make_pair])
+def test_where(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any) -> None:
+    """`where` selects examples, in addition to the other arguments and in any format."""
+    seen: list[EvaluationExample] = []
+
+    def where(made: EvaluationExample) -> bool:
+        seen.append(made)
+        return made.feedback != ()
+
+    report = run(kind, sandbox, tmp_path / "a.jsonl", format=format_, where=where, outcomes="corrected", steps="answer")
+    assert seen == expected(details, outcomes="corrected", steps="answer")
+    assert (report.examples, report.left_out) == (sum(1 for one in seen if one.feedback), 0)
+    assert 0 < report.examples < len(seen)
+
+
+def test_files_of_functions_are_not_reused(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """A later export without the function reads every trace."""
+    for arguments in ({"where": lambda made: made.feedback}, {"format": make_pair}):
+        run(kind, sandbox, tmp_path / "a.jsonl", **arguments)
+        assert run(kind, sandbox, tmp_path / "a.jsonl", recheck="unreviewed").read == 40
+
+
+def test_a_table_for_spreadsheets(kind: str, server: Server, tmp_path: Path) -> None:
+    """A byte order mark is written on request, and text that looks like a formula is escaped, but not JSON."""
+    steps = ["=1+1", "'=1", "'a", "a=b", "-"]
+    serve(server, 1, lambda id_: Answer(body={**trace(id=id_), "spans": made, "feedback": []}))
+    made = [span(stepId=step, input=-5, output="=1", promptVersionId="@x", approvedOutput="=1") for step in steps]
+    path = tmp_path / "a.csv"
+    run(kind, server, path, encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbftrace_id,span_id,")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step_id"] for row in rows] == ["'=1+1", "''=1", "'a", "a=b", "'-"]
+    assert {(row["input"], row["output"], row["prompt_version_id"]) for row in rows} == {("-5", '"=1"', "'@x")}
+    written = path.read_bytes()
+    assert run(kind, server, path, encoding="utf-8-sig", recheck="unreviewed").read == 0
+    assert path.read_bytes() == written
+    assert run(kind, server, path, recheck="unreviewed").read == 1  # another encoding
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_no_number_that_json_lacks(server: Server, kind: str, tmp_path: Path, suffix: str) -> None:
     """A trace with NaN or 1e999 in it is an error or skipped, so that no file contains what no other reader accepts."""
@@ -262,6 +395,9 @@ def client(server: Server) -> Iterator[Artanis]:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(value=JSON, approved=JSON, comments=st.lists(st.text(), max_size=2), step=st.text(st.characters(codec="utf-8")))
 @example("a\nb\r\n\"c\", 'd' 🙂\u2028\x85\x00", {"a": [None, {"b": None}]}, ["x\ny"], "a,b\n")
+@example("=1", "+1", ["-1"], "=HYPERLINK(1)")
+@example("a", "b", [], "'\t'")
+@example("a", "b", [], "'-")
 @example("\ud83d", ["\ude42", 2**53 + 1, -(2**80), 1e-320], ["\udc00"], '"')
 def test_there_and_back(
     server: Server, client: Artanis, tmp_path: Path, value: Any, approved: Any, comments: list[str], step: str
@@ -295,6 +431,17 @@ def test_there_and_back(
         ("a", {}, ValueError, "Unknown format ''"),
         ("a.jsonl", {"format": "xml"}, ValueError, "Unknown format 'xml'"),
         ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, 'remove "unreviewed" from outcomes'),
+        ("a.jsonl", {"format": "preference", "outcomes": ["accepted", "unreviewed"]}, ValueError, '"unreviewed", "acc'),
+        ("a.csv", {"format": "chat"}, ValueError, "The format chat does not match the suffix of 'a.csv'"),
+        ("a.csv", {"format": make_pair}, ValueError, "name the file .jsonl"),
+        ("a.jsonl", {"format": "csv"}, ValueError, "name the file .csv"),
+        ("a.jsonl", {"format": make_pair, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"format": make_pair, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"where": bool, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"where": bool, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"where": "corrected"}, TypeError, "where must be a function"),
+        ("a.csv", {"encoding": "latin-1"}, ValueError, "Unknown encoding 'latin-1'"),
+        ("a.jsonl", {"encoding": "utf-8-sig"}, ValueError, "only for the format csv"),
         ("a.jsonl", {"outcomes": ["wrong"]}, ValueError, "'wrong' is not a valid Outcome"),
         ("a.jsonl", {"recheck": "some"}, ValueError, 'recheck must be "all" or "unreviewed"'),
         ("a.jsonl", {"on_error": "ignore"}, ValueError, "on_error"),
@@ -405,7 +552,7 @@ def test_updated_since(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "csv"}, {"project_slug": "other"}]
+    "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "chat"}, {"project_slug": "other"}]
 )
 def test_resume_another_export(server: Server, kind: str, tmp_path: Path, arguments: Any) -> None:
     """The partial file of another export is kept, and the error names the difference."""

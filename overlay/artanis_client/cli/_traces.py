@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import click
 
-from ..evaluation import FORMATS, ExportReport, Outcome, export, outcome
+from ..evaluation import FORMATS, OUTCOMES, ExportReport, Outcome, export, outcome
 from ._options import State, api_options, bulk_options, none_if_empty, period_options
 from ._output import compact, escape, moment, note, out_object, out_summary, progress, rows
 
@@ -69,6 +69,12 @@ def show(state: State, trace_id: str) -> None:
     help="Only spans with this outcome. Can be repeated.",
 )
 @bulk_options
+@click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "utf-8-sig"]),
+    default="utf-8",
+    help="'utf-8-sig' starts a CSV file with a byte order mark, for spreadsheets.",
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted export.")
 @click.option(
     "--recheck",
@@ -83,8 +89,11 @@ def export_(state: State, file: Path, **options: Any) -> None:
     FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, and --resume continues
     from there.
     """
-    if options["format"] == "chat" and "unreviewed" in (options["outcomes"] or ()):
-        raise click.UsageError("--format chat needs approved outputs. Remove --outcome unreviewed.")
+    name = options["format"]
+    for each in options["outcomes"] or ():
+        if each not in OUTCOMES.get(name, [*Outcome]):
+            kind = "approved" if name == "chat" else "corrected"
+            raise click.UsageError(f"--format {name} needs {kind} outputs. Remove --outcome {each}.")
     with state.connect(max_connections=max(16, options["concurrency"])) as client:
         try:
             with progress("Reading traces") as on_progress:

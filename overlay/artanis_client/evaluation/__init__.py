@@ -2,13 +2,15 @@
 
 from ._examples import EvaluationExample, examples, to_utc
 from ._export import ExportReport, aexport, export
-from ._formats import FORMATS, Format
+from ._formats import FORMATS, OUTCOMES, Format
 from ._journal import Skipped
 from ._outcomes import REVIEWED, Outcome, equal_json, outcome
 from ._scorecard import Scorecard, ScorecardRow, ScorecardWeek, scorecard, scorecard_row
+from ._splits import split
 
 __all__ = [
     "FORMATS",
+    "OUTCOMES",
     "REVIEWED",
     "EvaluationExample",
     "ExportReport",
@@ -25,5 +27,6 @@ __all__ = [
     "outcome",
     "scorecard",
     "scorecard_row",
+    "split",
     "to_utc",
 ]

@@ -15,29 +15,29 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, closing, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 from uuid import UUID
 
 import attrs
 
-from artanis_api.models import Trace, TraceDetail
+from artanis_api.models import Trace
 
-from .._client import Artanis, AsyncArtanis, credentials_of, project_of
+from .._client import Artanis, AsyncArtanis, project_of
 from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
 from .._files import replace_file, replacing
-from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
 from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
-from ._examples import examples, parse_steps
-from ._formats import Format, choose_format, format_example, format_heading
+from ._examples import EvaluationExample
+from ._formats import Format, FormatFunction
 from ._journal import Journal, Skipped, foreign_file_error, now
-from ._outcomes import REVIEWED, Outcome, parse_outcomes
+from ._outcomes import Outcome
+from ._request import ExportRequest
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
 
@@ -59,7 +59,9 @@ class ExportReport:
     read: int
     """The number of traces that this run read. The others came from an earlier run."""
     skipped: tuple[Skipped, ...]
-    """The traces and spans that were left out."""
+    """The traces and spans that could not be exported."""
+    left_out: int
+    """The number of examples for which the format function returned None."""
 
 
 def export(
@@ -68,11 +70,13 @@ def export(
     *,
     project_slug: str | None = None,
     project_id: str | UUID | None = None,
-    format: Format | None = None,  # noqa: A002
+    format: Format | FormatFunction | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
+    where: Callable[[EvaluationExample], object] | None = None,
     since: date | str | None = None,
     until: date | str | None = None,
+    encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -88,13 +92,13 @@ def export(
     Args:
         client: The client to read with.
         path: The file to write. Its suffix gives the format unless `format` is passed.
-        format: "jsonl" writes each example as a line, as `EvaluationExample.to_dict` returns it. "csv" writes the same
-            as a table, with free JSON as JSON text. "chat" writes conversations for fine-tuning: for each reviewed span
-            a line `{"messages": [...]}` with the content of its prompt version as system, the input as user and the
-            approved output as assistant, where anything but a string is written as JSON text. A span whose prompt
-            version does not exist is left out.
+        format: One of the formats below, or a function that gets an example and the content of its prompt version and
+            returns a JSON object, which becomes a line, or None to leave the example out. The content is None if the
+            span used no prompt version, or one that no longer exists.
         project_slug, project_id, since, until: As for `client.traces.list`.
         outcomes, steps: As for `examples`.
+        where: Export only the examples for which this function returns true.
+        encoding: "utf-8-sig" starts a CSV file with a byte order mark, which spreadsheets need to read it as UTF-8.
         concurrency, on_error, on_progress: As for `client.traces.iter`.
         resume: Continue an interrupted export with the same arguments: read only the traces that are missing from
             `<path>.partial`, or have been updated since. False starts over.
@@ -102,10 +106,25 @@ def export(
             reviewed when it was written and have not been updated since. This misses later changes to a completed
             review (another approved output, a further comment), because Artanis does not change `updatedAt` then. If
             the file was edited, or exported with other arguments, every trace is read. Either way, a trace is read
-            again if one of its spans was left out.
+            again if one of its spans was skipped.
+
+    Formats:
+        jsonl: Each example as a line, as `EvaluationExample.to_dict` returns it.
+        csv: The same as a table, with free JSON as JSON text. Text that a spreadsheet could take for a formula starts
+            with an apostrophe: remove one from what starts with apostrophes and `=`, `+`, `-`, `@`, a tab or a line
+            end (or a full-width form of the signs).
+        chat: For each reviewed span a conversation `{"messages": [system, user, assistant]}`: the prompt version, the
+            input and the approved output.
+        preference: For each corrected span `{"prompt": [system, user], "chosen": [assistant], "rejected":
+            [assistant]}` with the approved and the original output, for preference training with TRL and others
+            (huggingface.co/docs/trl/dataset_formats#preference).
+
+        Messages have a `role` and a `content`, which is JSON text if the value is not a string. A span without a prompt
+        version has no system message; one whose prompt version no longer exists is skipped.
 
     Raises:
-        ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export.
+        ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export. With a format
+            function or `where`, this includes `resume` and `recheck="unreviewed"`, because finished rows are stored.
         OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
             but was not written by an export.
         ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, or if another export
@@ -113,18 +132,29 @@ def export(
     """
     client.api.get_httpx_client()  # raises TypeError for an AsyncArtanis
     project = project_of(client, project_slug, project_id)
-    request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
+    request = ExportRequest(
+        client,
+        project,
+        path,
+        format=format,
+        outcomes=outcomes,
+        steps=steps,
+        where=where,
+        since=since,
+        until=until,
+        encoding=encoding,
+    )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
     window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
         listed = client.traces.list(**project, since=since, until=until)
-        prompts = read_prompts(client, project) if request.format == "chat" else []
+        prompts = read_prompts(client, project) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
         with closing(details(client.api, partial(journal.missing, listed), window)) as found:
             for detail in found:
-                journal.add(_make_entry(request, detail, contents))
+                journal.add(request.make_entry(detail, contents))
         return _finish(request, journal, listed)
 
 
@@ -134,11 +164,13 @@ async def aexport(
     *,
     project_slug: str | None = None,
     project_id: str | UUID | None = None,
-    format: Format | None = None,  # noqa: A002
+    format: Format | FormatFunction | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
+    where: Callable[[EvaluationExample], object] | None = None,
     since: date | str | None = None,
     until: date | str | None = None,
+    encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -150,14 +182,25 @@ async def aexport(
 
     client.api.get_async_httpx_client()  # raises TypeError for an Artanis
     project = project_of(client, project_slug, project_id)
-    request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
+    request = ExportRequest(
+        client,
+        project,
+        path,
+        format=format,
+        outcomes=outcomes,
+        steps=steps,
+        where=where,
+        since=since,
+        until=until,
+        encoding=encoding,
+    )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
     window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
         listed = await client.traces.list(**project, since=since, until=until)
-        prompts = await aread_prompts(client, project) if request.format == "chat" else []
+        prompts = await aread_prompts(client, project) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
 
         async def missing() -> list[str]:
@@ -165,44 +208,8 @@ async def aexport(
 
         async with aclosing(AsyncDetails(client.api, missing, window)) as found:
             async for detail in found:
-                journal.add(_make_entry(request, detail, contents))
+                journal.add(request.make_entry(detail, contents))
         return await run_sync(_finish, request, journal, listed)
-
-
-class ExportRequest:
-    """What to export, and to which file."""
-
-    def __init__(
-        self,
-        client: Artanis | AsyncArtanis,
-        project: Mapping[str, str],
-        path: str | os.PathLike[str],
-        format_: str | None,
-        *,
-        outcomes: Iterable[Outcome | str] | None,
-        steps: Iterable[str] | None,
-        since: date | str | None,
-        until: date | str | None,
-    ) -> None:
-        """Check the arguments; raise ValueError or TypeError as `export` does."""
-        self.path = Path(os.path.realpath(path))
-        self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
-        self.format: Format = choose_format(self.path, format_)
-        possible = REVIEWED if self.format == "chat" else set(Outcome)
-        self.outcomes = possible if outcomes is None else parse_outcomes(outcomes)
-        if not self.outcomes <= possible:
-            raise ValueError('format="chat" needs approved outputs; remove "unreviewed" from outcomes.')
-        self.steps = None if steps is None else sorted(parse_steps(steps))
-        filter_by_period(since, until)
-        self.dates = {name: value and str(value) for name, value in (("since", since), ("until", until))}
-        credentials = credentials_of(client)
-        self.header = {
-            "source": {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **project},
-            "format": self.format,
-            "outcomes": [outcome.value for outcome in Outcome if outcome in self.outcomes],
-            "steps": self.steps,
-        }
-        """An export can continue another one, or reuse its file, only if both have the same header."""
 
 
 def _note_progress(journal: Journal, on_progress: OnProgress | None, progress: Progress) -> None:
@@ -228,6 +235,11 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
     path = request.path
     if recheck not in ("all", "unreviewed"):
         raise ValueError(f'recheck must be "all" or "unreviewed", not {recheck!r}.')
+    if request.has_functions and (resume or recheck == "unreviewed"):
+        raise ValueError(
+            'resume=True and recheck="unreviewed" reuse finished rows, so they do not work with functions: '
+            "remove them, or the format function and where."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
     for written in (path, request.manifest_path):
@@ -252,30 +264,11 @@ def _reuse_file(request: ExportRequest, journal: Journal) -> None:
     with request.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if manifest.items() >= {**_MANIFEST, **request.header, "sha256": sha256}.items():
-            file.seek(len(format_heading(request.format)))
+            file.seek(len(request.heading))
             for entry in manifest["traces"]:
                 text = file.read(entry["bytes"]).decode()
                 if entry["is_reviewed"] and not entry["skipped"]:
                     journal.add({**entry, "text": text})
-
-
-def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the entry of a trace for the journal."""
-    found = examples(trace, steps=request.steps)
-    wanted = [example for example in found if example.outcome in request.outcomes]
-    texts = [(example, format_example(request.format, example, prompts)) for example in wanted]
-    return {
-        "id": trace.id,
-        "updated_at": trace.updated_at.isoformat(),
-        "is_reviewed": bool(trace.spans) and all(example.outcome in REVIEWED for example in found),
-        "outcomes": Counter(example.outcome for example, text in texts if text),
-        "skipped": [
-            (example.span_id, f"There is no prompt version {example.prompt_version_id}.")
-            for example, text in texts
-            if not text
-        ],
-        "text": "".join(text for _, text in texts),
-    }
 
 
 def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -> ExportReport:
@@ -300,10 +293,10 @@ def _write(
     request: ExportRequest, journal: Journal, listed: Sequence[Trace], file: IO[bytes]
 ) -> tuple[ExportReport, str]:
     """Write the file; return the report and the text of the manifest."""
-    heading = format_heading(request.format).encode()
-    file.write(heading)
-    digest = hashlib.sha256(heading)
+    file.write(request.heading)
+    digest = hashlib.sha256(request.heading)
     counts: Counter[str] = Counter()
+    left_out = 0
     skipped = journal.skipped.copy()
     traces: list[str] = []
     for trace in listed:
@@ -313,6 +306,7 @@ def _write(
         file.write(content)
         digest.update(content)
         counts.update(entry["outcomes"])
+        left_out += entry["left_out"]
         skipped += [Skipped(trace.id, span_id, reason) for span_id, reason in entry["skipped"]]
         traces.append(json.dumps({**entry, "bytes": len(content)}))
     report = ExportReport(
@@ -323,6 +317,7 @@ def _write(
         traces=len(listed),
         read=journal.read,
         skipped=tuple(skipped),
+        left_out=left_out,
     )
     fields = {
         **_MANIFEST,
@@ -333,6 +328,7 @@ def _write(
         **request.dates,
         "examples": report.examples,
         "counts": report.outcomes,
+        "left_out": left_out,
         "skipped": [attrs.asdict(each) for each in skipped],
         "sha256": digest.hexdigest(),
     }

@@ -1,9 +1,10 @@
 """The journal of an export: a file beside the target that holds the traces read so far, so that a later run can resume.
 
 The first line describes the export. Each further line is the entry of one trace, an object with `id`, `updated_at`,
-`is_reviewed` (whether all its spans are reviewed), `outcomes` (the number of its examples with each outcome), `skipped`
-(the spans that are left out, and why) and `text` (its examples as the file will contain them). Each line is flushed at
-once, so that nothing is lost if the process is killed.
+`is_reviewed` (whether all its spans are reviewed), `outcomes` (the number of its rows with each outcome), `left_out`
+(the number of examples that the format function left out), `skipped` (the spans that could not be exported, and why)
+and `text` (its rows as the file will contain them). Each line is flushed at once, so that nothing is lost if the
+process is killed.
 """
 
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
@@ -35,11 +36,11 @@ _TEMPORARY = re.compile(r'"temporary":"(\.artanis-[0-9a-f]{16}\.tmp)"')
 
 @attrs.frozen
 class Skipped:
-    """A trace, or one span of it, that an export left out, and why."""
+    """A trace, or one span of it, that an export skipped, and why."""
 
     trace_id: str
     span_id: str | None
-    """None if the whole trace was left out."""
+    """None if the whole trace was skipped."""
     reason: str
 
 
