@@ -479,6 +479,7 @@ def test_spans_that_are_no_tree(cli: Cli, at_server: Server) -> None:
     assert [out.count(f"step-{name} ") for name in parents] == [1, 1, 1, 1]
 
 
+@pytest.mark.filterwarnings("always")
 def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     """The file equals the one that the library writes; the summary goes to stdout, and nothing to stderr."""
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
@@ -491,8 +492,19 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     assert cli("traces", "export", ours, "--recheck", "unreviewed").out.endswith(f" of 20 traces in {ours}\n")
     assert cli("traces", "export", tmp_path / "a.csv", "--encoding", "utf-8-sig").code == 0
     assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    assert cli("traces", "export", ours, "--format", "preference").code == 0
+    result = cli("traces", "export", ours, "--format", "preference")
+    assert result.code == 0
+    assert "artanis: warning: The prompts contain unfilled placeholders: documents in " in result.err
+    assert (
+        "The rows come from 5 steps: answer, classify, handle, retrieve, tone. Choose the steps to train on.\n"
+        in result.err
+    )
     assert ours.read_text(encoding="utf-8").startswith('{"prompt": [')
+    options = ["--format", "chat", "--no-metadata", "--require-prompt", "--step", "classify", "--json"]
+    result = cli("traces", "export", ours, *options)
+    assert (result.code, result.err) == (0, "")
+    lines = [json.loads(line) for line in ours.read_text(encoding="utf-8").splitlines()]
+    assert {(*row, len(row["messages"])) for row in lines} == {("messages", 3)}
 
 
 def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,9 @@ def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
 def test_chat(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
     """Each reviewed span becomes a conversation of the prompt version, the input and the approved output."""
     path = tmp_path / "tune.jsonl"
-    run(kind, sandbox, path, format="chat")
-    with Artanis(**sandbox.credentials) as client:
-        histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
-    contents = {version.id: version.content for history in histories for version in history.versions}
+    with pytest.warns(UserWarning, match="unfilled"):
+        run(kind, sandbox, path, format="chat")
+    contents = prompt_contents(sandbox)
     wanted = expected(details, outcomes=["accepted", "corrected"])
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len(wanted)
@@ -156,6 +156,118 @@ def test_chat(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tm
         assert (user["role"], assistant["role"]) == ("user", "assistant")
         for message, value in ((user, one.input), (assistant, one.approved_output)):
             assert message["content"] == value if isinstance(value, str) else json.loads(message["content"]) == value
+        assert line["metadata"] == {
+            "trace_id": one.trace_id,
+            "span_id": one.span_id,
+            "step_id": one.step_id,
+            "prompt_version_id": version,
+            "outcome": one.outcome,
+        }
+
+
+@pytest.mark.parametrize("format_", ["chat", "preference"])
+def test_unfilled_placeholders(
+    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any
+) -> None:
+    """Rows that would train on an unfilled template are counted, in a warning that names the placeholders."""
+    contents, made = prompt_contents(sandbox), expected(details, outcomes=["accepted", "corrected"])
+    texts = [
+        contents.get(one.prompt_version_id or "", "") for one in made if format_ == "chat" or one.outcome == "corrected"
+    ]
+    counts = {name: sum(f"{{{name}}}" in text for text in texts) for name in ("message", "documents")}
+    assert all(counts.values())
+    with pytest.warns(UserWarning, match=rf"documents in {counts['documents']} rows.*\. export\(render=…\)"):
+        report = run(kind, sandbox, tmp_path / "a.jsonl", format=format_)
+    assert report.unfilled == counts
+    assert json.loads(report.manifest.read_text())["unfilled"] == counts
+    with pytest.warns(UserWarning, match="unfilled placeholders"):
+        again = run(kind, sandbox, tmp_path / "a.jsonl", format=format_, recheck="unreviewed")
+    assert again.read < 40
+    assert again.unfilled == counts  # also in the traces that were not read again
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("{a} and {b_2} and {a}", {"a": 2, "b_2": 2}),
+        ("{{a}} {{ é }}", {"a": 2, "é": 2}),
+        ('{"a": 1} {} {0} {a b} {{ }} {a', {}),
+        ("x", {}),
+    ],
+)
+def test_names_of_placeholders(server: Server, tmp_path: Path, content: str, found: dict[str, int]) -> None:
+    """Placeholders are `{name}` and `{{name}}`, but neither JSON nor other braces."""
+    version = {"id": "v1", "content": content, "isActive": True, "createdAt": PROMPT["createdAt"]}
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace(id=id_) for id_ in ids(2)], "prompts": [PROMPT]})
+        id_ = request.path.rpartition("/")[2]
+        if id_ == PROMPT["id"]:
+            return Answer(body={**PROMPT, "versions": [version]})
+        return Answer(body={**trace(id=id_), "spans": [span(promptVersionId="v1")], "feedback": []})
+
+    server.answers = [answer]
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        report = run("sync", server, tmp_path / "a.jsonl", format="chat")
+    assert report.unfilled == found
+    assert len(shown) == bool(found)
+
+
+@pytest.mark.parametrize("format_", ["chat", "preference", "function"])
+def test_render(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: str) -> None:
+    """`render` makes the system message from the prompt and the input, and then there is nothing to warn of."""
+    contents, seen = prompt_contents(sandbox), list[tuple[str, Any]]()
+
+    def render(content: str, value: Any) -> str:
+        seen.append((content, value))
+        return f"{content}!"
+
+    function: Any = {
+        "function": lambda _, prompt: {"prompt": [{"role": "system" if prompt else "", "content": prompt}]}
+    }
+    arguments: Any = {"format": function.get(format_, format_), "render": render, "outcomes": "corrected"}
+    report = run(kind, sandbox, tmp_path / "a.jsonl", **arguments)
+    made = [one for one in expected(details, outcomes="corrected") if one.prompt_version_id]
+    assert seen == [(contents[one.prompt_version_id or ""], one.input) for one in made]
+    rows = [json.loads(line) for line in report.path.read_text(encoding="utf-8").splitlines()]
+    first = [row["messages" if format_ == "chat" else "prompt"][0] for row in rows]
+    assert [one["content"] for one in first if one["role"] == "system"] == [f"{content}!" for content, _ in seen]
+    assert report.unfilled == {}
+
+
+@pytest.mark.parametrize("format_", ["chat", "jsonl", "csv"])
+def test_require_prompt(
+    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any
+) -> None:
+    """`require_prompt` leaves out and counts the examples without a prompt."""
+    arguments: Any = {"outcomes": "corrected", "require_prompt": True, "steps": ["classify", "handle"]}
+    path = tmp_path / ("a.csv" if format_ == "csv" else "a.jsonl")
+    report = run(kind, sandbox, path, format=format_, **arguments)
+    made = expected(details, outcomes="corrected", steps=["classify", "handle"])
+    assert report.left_out == sum(one.prompt_version_id is None for one in made) > 0
+    assert report.examples == len(made) - report.left_out > 0
+
+
+def test_chat_without_metadata(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """Trainers that refuse further keys get messages only, which a file with metadata is not reused for."""
+    path = tmp_path / "a.jsonl"
+    arguments: Any = {"format": "chat", "steps": "handle"}
+    run(kind, sandbox, path, **arguments)
+    report = run(kind, sandbox, path, **arguments, metadata=False, recheck="unreviewed")
+    assert report.read == 40
+    assert {tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()} == {("messages",)}
+
+
+def test_mixed_steps(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """A file for training with several steps is noted, unless `steps` chooses them."""
+    render: Any = lambda content, _: content  # noqa: E731
+    report = run(kind, sandbox, tmp_path / "a.jsonl", format="chat", render=render)
+    [text] = report.notes
+    assert re.search(r"from \d steps: answer, .*tone\. Choose the steps", text)
+    for arguments in ({"format": "chat", "steps": ["tone", "handle"]}, {"format": "chat", "steps": "tone"}, {}):
+        assert run(kind, sandbox, tmp_path / "a.jsonl", **arguments).notes == ()
 
 
 def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
@@ -164,7 +276,7 @@ def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
         [prompt] = [prompt for prompt in client.prompts.list() if prompt.step_id == "tone"]
         gone = {version.id for version in client.prompts.get(prompt.id).versions}
         sandbox.remove_prompt(prompt.id)
-        report = run(kind, sandbox, tmp_path / "tune.jsonl", format="chat")
+        report = run(kind, sandbox, tmp_path / "tune.jsonl", format="chat", render=lambda content, _: content)
         reviewed = expected(read_details(sandbox), outcomes=["accepted", "corrected"])
         lost = [one for one in reviewed if one.prompt_version_id in gone]
     assert lost
@@ -217,7 +329,7 @@ def prompt_contents(sandbox: Sandbox) -> dict[str, str]:
 def test_preference(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
     """Each corrected span becomes a pair of the approved and the original output, for the same prompt and input."""
     contents, made = prompt_contents(sandbox), expected(details, outcomes="corrected")
-    report = run(kind, sandbox, tmp_path / "pairs.jsonl", format="preference")
+    report = run(kind, sandbox, tmp_path / "pairs.jsonl", format="preference", render=lambda content, _: content)
     rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (report.examples, report.outcomes) == (
         len(made),
@@ -298,7 +410,7 @@ def test_a_format_function_without_the_prompt(tmp_path: Path) -> None:
     assert report.skipped == ()
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "preference", make_pair])
+@pytest.mark.parametrize("format_", ["jsonl", "csv", make_pair])
 def test_where(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any) -> None:
     """`where` selects examples, in addition to the other arguments and in any format."""
     seen: list[EvaluationExample] = []
@@ -307,7 +419,8 @@ def test_where(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, t
         seen.append(made)
         return made.feedback != ()
 
-    report = run(kind, sandbox, tmp_path / "a.jsonl", format=format_, where=where, outcomes="corrected", steps="answer")
+    path = tmp_path / ("a.csv" if format_ == "csv" else "a.jsonl")
+    report = run(kind, sandbox, path, format=format_, where=where, outcomes="corrected", steps="answer")
     assert seen == expected(details, outcomes="corrected", steps="answer")
     assert (report.examples, report.left_out) == (sum(1 for one in seen if one.feedback), 0)
     assert 0 < report.examples < len(seen)
@@ -437,6 +550,9 @@ def test_there_and_back(
         ("a.jsonl", {"format": "csv"}, ValueError, "name the file .csv"),
         ("a.jsonl", {"format": make_pair, "resume": True}, ValueError, "reuse finished rows"),
         ("a.jsonl", {"format": make_pair, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"format": "chat", "render": max, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"render": max}, ValueError, "render does not apply to the format jsonl"),
+        ("a.jsonl", {"format": "chat", "render": "x"}, TypeError, "render must be a function"),
         ("a.jsonl", {"where": bool, "resume": True}, ValueError, "reuse finished rows"),
         ("a.jsonl", {"where": bool, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
         ("a.jsonl", {"where": "corrected"}, TypeError, "where must be a function"),

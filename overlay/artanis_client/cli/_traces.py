@@ -75,6 +75,8 @@ def show(state: State, trace_id: str) -> None:
     default="utf-8",
     help="'utf-8-sig' starts a CSV file with a byte order mark, for spreadsheets.",
 )
+@click.option("--metadata/--no-metadata", default=True, help="Add the ids and the outcome to rows of --format chat.")
+@click.option("--require-prompt", is_flag=True, help="Leave out spans without a prompt.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted export.")
 @click.option(
     "--recheck",
@@ -106,6 +108,8 @@ def export_(state: State, file: Path, **options: Any) -> None:
     for skipped in report.skipped:
         where = f"trace {skipped.trace_id}" + (f", span {skipped.span_id}" if skipped.span_id else "")
         note(f"Skipped {where}: {skipped.reason}")
+    for text in report.notes:
+        note(text)
     _print_report(state, report)
 
 

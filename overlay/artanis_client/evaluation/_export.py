@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, closing, suppress
@@ -34,7 +35,7 @@ from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
 from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
 from ._examples import EvaluationExample
-from ._formats import Format, FormatFunction
+from ._formats import OUTCOMES, Format, FormatFunction, Render
 from ._journal import Journal, Skipped, foreign_file_error, now
 from ._outcomes import Outcome
 from ._request import ExportRequest
@@ -61,7 +62,11 @@ class ExportReport:
     skipped: tuple[Skipped, ...]
     """The traces and spans that could not be exported."""
     left_out: int
-    """The number of examples for which the format function returned None."""
+    """The number of examples for which the format function returned None, or which `require_prompt` left out."""
+    unfilled: dict[str, int]
+    """The number of rows that contain a placeholder of the prompt, by its name."""
+    notes: tuple[str, ...]
+    """What may be unintended: a file for training that mixes several steps although `steps` was not passed."""
 
 
 def export(
@@ -77,6 +82,9 @@ def export(
     since: date | str | None = None,
     until: date | str | None = None,
     encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
+    metadata: bool = True,
+    render: Render | None = None,
+    require_prompt: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -99,6 +107,12 @@ def export(
         outcomes, steps: As for `examples`.
         where: Export only the examples for which this function returns true.
         encoding: "utf-8-sig" starts a CSV file with a byte order mark, which spreadsheets need to read it as UTF-8.
+        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore further keys;
+            trainers that validate like OpenAI refuse them: pass False.
+        render: A function that gets the content of a prompt version and the input of the span, and returns the system
+            message with the placeholders filled. Without it, chat and preference warn of prompts that contain
+            placeholders such as `{name}` or `{{name}}`, because a model should not be trained on an unfilled template.
+        require_prompt: Leave out examples without a prompt.
         concurrency, on_error, on_progress: As for `client.traces.iter`.
         resume: Continue an interrupted export with the same arguments: read only the traces that are missing from
             `<path>.partial`, or have been updated since. False starts over.
@@ -113,8 +127,10 @@ def export(
         csv: The same as a table, with free JSON as JSON text. Text that a spreadsheet could take for a formula starts
             with an apostrophe: remove one from what starts with apostrophes and `=`, `+`, `-`, `@`, a tab or a line
             end (or a full-width form of the signs).
-        chat: For each reviewed span a conversation `{"messages": [system, user, assistant]}`: the prompt version, the
-            input and the approved output.
+        chat: For each reviewed span a conversation `{"messages": [system, user, assistant], "metadata": {…}}`: the
+            prompt version, the input and the approved output. The metadata are `trace_id`, `span_id`, `step_id`,
+            `prompt_version_id` and `outcome`. TRL (huggingface.co/docs/trl/dataset_formats), Together
+            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks, Axolotl and Mistral train on messages.
         preference: For each corrected span `{"prompt": [system, user], "chosen": [assistant], "rejected":
             [assistant]}` with the approved and the original output, for preference training with TRL and others
             (huggingface.co/docs/trl/dataset_formats#preference).
@@ -124,7 +140,7 @@ def export(
 
     Raises:
         ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export. With a format
-            function or `where`, this includes `resume` and `recheck="unreviewed"`, because finished rows are stored.
+            function, `where` or `render`, this includes `resume` and `recheck="unreviewed"`, which reuse finished rows.
         OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
             but was not written by an export.
         ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, or if another export
@@ -143,6 +159,9 @@ def export(
         since=since,
         until=until,
         encoding=encoding,
+        metadata=metadata,
+        render=render,
+        require_prompt=require_prompt,
     )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
@@ -155,7 +174,9 @@ def export(
         with closing(details(client.api, partial(journal.missing, listed), window)) as found:
             for detail in found:
                 journal.add(request.make_entry(detail, contents))
-        return _finish(request, journal, listed)
+        report = _finish(request, journal, listed)
+    _warn_of_placeholders(report)
+    return report
 
 
 async def aexport(
@@ -171,6 +192,9 @@ async def aexport(
     since: date | str | None = None,
     until: date | str | None = None,
     encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
+    metadata: bool = True,
+    render: Render | None = None,
+    require_prompt: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -193,6 +217,9 @@ async def aexport(
         since=since,
         until=until,
         encoding=encoding,
+        metadata=metadata,
+        render=render,
+        require_prompt=require_prompt,
     )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
@@ -209,7 +236,9 @@ async def aexport(
         async with aclosing(AsyncDetails(client.api, missing, window)) as found:
             async for detail in found:
                 journal.add(request.make_entry(detail, contents))
-        return await run_sync(_finish, request, journal, listed)
+        report = await run_sync(_finish, request, journal, listed)
+    _warn_of_placeholders(report)
+    return report
 
 
 def _note_progress(journal: Journal, on_progress: OnProgress | None, progress: Progress) -> None:
@@ -238,7 +267,7 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
     if request.has_functions and (resume or recheck == "unreviewed"):
         raise ValueError(
             'resume=True and recheck="unreviewed" reuse finished rows, so they do not work with functions: '
-            "remove them, or the format function and where."
+            "remove them, or the format function, where and render."
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
@@ -289,6 +318,20 @@ def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -
     return report
 
 
+def _note_mixed_steps(request: ExportRequest, steps: list[str]) -> tuple[str, ...]:
+    if len(steps) < 2 or request.steps is not None or request.format not in OUTCOMES:
+        return ()
+    return (f"The rows come from {len(steps)} steps: {', '.join(steps)}. Choose the steps to train on.",)
+
+
+def _warn_of_placeholders(report: ExportReport) -> None:
+    if report.unfilled:
+        names = ", ".join(f"{name} in {count} rows" for name, count in [*report.unfilled.items()][:10])
+        more = ", and others" if len(report.unfilled) > 10 else ""
+        text = f"The prompts contain unfilled placeholders: {names}{more}. export(render=…) can fill them."
+        warnings.warn(text, stacklevel=3)
+
+
 def _write(
     request: ExportRequest, journal: Journal, listed: Sequence[Trace], file: IO[bytes]
 ) -> tuple[ExportReport, str]:
@@ -296,6 +339,8 @@ def _write(
     file.write(request.heading)
     digest = hashlib.sha256(request.heading)
     counts: Counter[str] = Counter()
+    steps: Counter[str] = Counter()
+    unfilled: Counter[str] = Counter()
     left_out = 0
     skipped = journal.skipped.copy()
     traces: list[str] = []
@@ -306,6 +351,8 @@ def _write(
         file.write(content)
         digest.update(content)
         counts.update(entry["outcomes"])
+        steps.update(entry["steps"])
+        unfilled.update(entry["unfilled"])
         left_out += entry["left_out"]
         skipped += [Skipped(trace.id, span_id, reason) for span_id, reason in entry["skipped"]]
         traces.append(json.dumps({**entry, "bytes": len(content)}))
@@ -318,6 +365,8 @@ def _write(
         read=journal.read,
         skipped=tuple(skipped),
         left_out=left_out,
+        unfilled=dict(sorted(unfilled.items())),
+        notes=_note_mixed_steps(request, sorted(steps)),
     )
     fields = {
         **_MANIFEST,
@@ -329,6 +378,7 @@ def _write(
         "examples": report.examples,
         "counts": report.outcomes,
         "left_out": left_out,
+        "unfilled": report.unfilled,
         "skipped": [attrs.asdict(each) for each in skipped],
         "sha256": digest.hexdigest(),
     }

@@ -17,6 +17,7 @@ from ._outcomes import REVIEWED, Outcome
 
 Format = Literal["jsonl", "csv", "chat", "preference"]
 FormatFunction = Callable[[EvaluationExample, str | None], dict[str, Any] | None]
+Render = Callable[[str, Any], str]
 FORMATS: tuple[Format, ...] = get_args(Format)
 OUTCOMES = {"chat": REVIEWED, "preference": frozenset({Outcome.CORRECTED})}
 """The outcomes that the formats for training need. Other formats take any."""
@@ -25,6 +26,7 @@ _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # JSON allows them in strings, bu
 # What spreadsheets take for a formula (owasp.org/www-community/attacks/CSV_Injection). Apostrophes before it are
 # escaped, too, so that removing one restores the text.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four are full-width
+_PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|\{([^\W\d]\w*)\}")  # {name}, {{name}} or {{ name }}
 
 
 def choose_format(path: Path, format_: str | FormatFunction | None) -> Format | FormatFunction:
@@ -77,6 +79,11 @@ def _request_messages(example: EvaluationExample, prompt: str | None) -> list[di
 
 def _message(role: str, content: Any) -> dict[str, str]:
     return {"role": role, "content": content if isinstance(content, str) else _json(content)}
+
+
+def find_placeholders(prompt: str) -> set[str]:
+    """Return the names of the placeholders in a prompt, which the application fills before it calls the model."""
+    return {double or single for double, single in _PLACEHOLDER.findall(prompt)}
 
 
 def format_heading(format_: str, encoding: str) -> bytes:

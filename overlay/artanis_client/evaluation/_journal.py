@@ -1,10 +1,10 @@
 """The journal of an export: a file beside the target that holds the traces read so far, so that a later run can resume.
 
 The first line describes the export. Each further line is the entry of one trace, an object with `id`, `updated_at`,
-`is_reviewed` (whether all its spans are reviewed), `outcomes` (the number of its rows with each outcome), `left_out`
-(the number of examples that the format function left out), `skipped` (the spans that could not be exported, and why)
-and `text` (its rows as the file will contain them). Each line is flushed at once, so that nothing is lost if the
-process is killed.
+`is_reviewed` (whether all its spans are reviewed), `outcomes` and `steps` (the number of its rows with each outcome and
+of each step), `left_out` (the number of examples that the format left out), `unfilled` (the number of rows with each
+placeholder), `skipped` (the spans that could not be exported, and why) and `text` (its rows as the file will contain
+them). Each line is flushed at once, so that nothing is lost if the process is killed.
 """
 
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
