@@ -507,6 +507,66 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     assert {(*row, len(row["messages"])) for row in lines} == {("messages", 3)}
 
 
+def test_export_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`-` writes to stdout what a file would contain, and the summary to stderr."""
+    for arguments, name in (([], "a.jsonl"), (["--format", "csv", "--encoding", "utf-8-sig"], "a.csv")):
+        result = process("traces", "export", "-", *arguments)
+        assert cli("traces", "export", tmp_path / name, *arguments).code == 0
+        assert (result.code, result.err) == (0, f"{result.err.split()[0]} examples {result.err.split(maxsplit=2)[2]}")
+        assert "of 20 traces\n" in result.err
+        assert result.out == (tmp_path / name).read_text(encoding="utf-8")
+    for option in ("--json", "--jsonl", "--resume", "--recheck=unreviewed"):
+        refused = cli("traces", "export", "-", option)
+        assert (refused.code, refused.out) == (2, "")
+        assert "need a file" in refused.err
+    assert {path.name for path in tmp_path.glob("a.*")} >= {"a.jsonl", "a.csv"}
+
+
+def test_a_step_that_there_is_not(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """A wrong --step exits with 2, lists the steps and suggests the nearest; the old file stays."""
+    path = tmp_path / "set.html"
+    path.write_text("old")
+    for command in (
+        *(["traces", "export", path, "--format", "jsonl"], ["traces", "export", "-"]),
+        *(["report"], ["report", "--json"], ["report", "--html", path], ["report", "--html", "-"]),
+    ):
+        result = cli(*command, "--step", "clasify", "--step", "tone")
+        assert (result.code, result.out) == (2, "")
+        steps = "answer, classify, handle, retrieve, tone"
+        text = f"has the step 'clasify'. Did you mean 'classify'? The steps are: {steps}."
+        assert result.err == f"artanis: No prompt and no trace {text}\n"
+        assert path.read_text() == "old"
+
+
+def test_fail_if_empty(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """With --fail-if-empty, an export without examples exits with 1 and leaves the old file."""
+    path = tmp_path / "set.csv"
+    path.write_text("old")
+    result = cli("traces", "export", path, "--since", "2030", "--fail-if-empty")
+    assert (result.code, result.out, path.read_text()) == (1, "", "old")
+    assert result.err == "artanis: No examples match in 0 traces, so nothing was written.\n"
+    assert cli("traces", "export", path, "--fail-if-empty").code == 0
+
+
+def test_prompts_that_were_just_deleted(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """A listed prompt that answers 404 does not end a report, where it only gives a name, nor an export that skips."""
+    version = "0196a4f2-0000-7000-8000-000000000009"
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace()], "prompts": [PROMPT]})
+        if request.path.startswith("/api/prompts/"):
+            return Answer(404, {"error": "Not found"})
+        return Answer(body=trace(spans=[span(promptVersionId=version)], feedback=[]))
+
+    at_server.answers = [answer]
+    assert version in cli("report").out
+    assert version in cli("report", "--html", "-").out
+    assert cli("traces", "export", tmp_path / "a.jsonl", "--format", "chat").code == 4
+    result = cli("traces", "export", tmp_path / "a.jsonl", "--format", "chat", "--skip-errors")
+    assert (result.code, f"There is no prompt version {version}." in result.err) == (0, True)
+
+
 def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deleted trace ends an export with status 4, or is skipped and named with --skip-errors."""
     with Sandbox(traces=3) as sandbox, Artanis(**sandbox.credentials) as client:
@@ -632,6 +692,13 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("traces export a.jsonl --encoding utf-8-sig", "only for the format csv"),
         ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
         ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
+        ("traces list --project=", "Invalid value for '--project': The value is empty."),
+        ("report --project-id=", "Invalid value for '--project-id': The value is empty."),
+        ("doctor --base-url=", "Invalid value for '--base-url': The value is empty."),
+        ("prompts list --profile=", "Invalid value for '--profile': The value is empty."),
+        ("auth login --org=", "Invalid value for '--org': The value is empty."),
+        ("auth login --project=", "Invalid value for '--project': The value is empty."),
+        ("report --html=", "Invalid value for '--html': The path is empty."),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -1261,7 +1328,25 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     assert "export" in cli().out
 
 
+def test_empty_paths(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path is refused; it does not stand for the current directory."""
+    monkeypatch.chdir(tmp_path)
+    for command in (("prompts", "pull", ""), ("prompts", "status", ""), ("traces", "export", "", "--format", "jsonl")):
+        result = cli(*command)
+        assert result.code == 2
+        assert "The path is empty." in result.err
+    assert not at_server.requests
+
+
 # The page of the report
+
+
+def test_a_page_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`report --html -` writes the page to stdout, and nothing else anywhere."""
+    result = process("report", "--html", "-")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("<!DOCTYPE html>")
+    assert at_sandbox.project_slug in result.out
 
 
 def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -1312,6 +1397,8 @@ def with_closed(descriptors: str, *arguments: object, module: str = "artanis_cli
         ("1", "report --html {path}/a.html", 0, "Wrote .*"),
         ("1", "prompts pull {path}/prompts", 0, ""),
         ("1", "traces export {path}/a.jsonl --json", 2, "artanis: Standard output is closed"),
+        ("1", "traces export -", 2, "artanis: Standard output is closed"),
+        ("1", "report --html -", 2, "artanis: Standard output is closed"),
         ("1", "traces list", 2, "artanis: Standard output is closed"),
         ("1", "traces list --json", 2, "artanis: Standard output is closed"),
         ("1", "prompts show classify", 2, "artanis: Standard output is closed"),

@@ -534,6 +534,113 @@ def test_there_and_back(
     assert len((tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
+# Nothing empty by accident
+
+
+def test_a_step_that_there_is_not(server: Server, kind: str, tmp_path: Path) -> None:
+    """A step in neither a trace nor a prompt is an error that lists the steps; the old file stays."""
+    serve(server, 3)
+    answer: Any = server.answers[0]
+    prompts = Answer(body={"prompts": [{**PROMPT, "stepId": "tone"}]})
+    server.answers = [lambda request: prompts if request.path.startswith("/api/prompts?") else answer(request)]
+    path, step = tmp_path / "a.jsonl", str(span()["stepId"])
+    path.write_text("old")
+    listing = ", ".join(sorted([step, "tone"]))
+    with pytest.raises(ValueError, match=f"has the step 'tune'. Did you mean 'tone'\\? The steps are: {listing}.$"):
+        run(kind, server, path, steps=[step, "tune"])
+    with pytest.raises(ValueError, match=r"has the step 'xyz'\. The steps are: tone\.$"):
+        run(kind, server, path, steps="xyz", since="2030")
+    assert (path.read_text(), names(tmp_path)) == ("old", {"a.jsonl"})
+    assert run(kind, server, path, steps="tone").examples == 0
+    assert run(kind, server, path, steps=[step]).examples == 3
+    assert run(kind, server, path, steps=[step], outcomes="unreviewed").examples == 0
+
+
+def test_a_step_in_a_project_without_any(server: Server, kind: str, tmp_path: Path) -> None:
+    """If there are no steps, the error says so."""
+    serve(server, 0)
+    with pytest.raises(ValueError, match=r"has the step 'tone'\. The project has no steps\."):
+        run(kind, server, tmp_path / "a.jsonl", steps=["tone"])
+
+
+def test_steps_of_traces_that_are_not_read_again(server: Server, kind: str, tmp_path: Path) -> None:
+    """A step that only the traces of an earlier run have is no error."""
+    serve(server, 3)
+    step = str(span()["stepId"])
+    assert run(kind, server, tmp_path / "a.jsonl", steps=step).read == 3
+    assert run(kind, server, tmp_path / "a.jsonl", steps=step, recheck="unreviewed").read == 0
+    partial_of(server, tmp_path / "b.jsonl", 3, steps=step)
+    other = [span(stepId="other")]
+    serve(server, 4, lambda id_: Answer(body={**trace(id=id_), "spans": other, "feedback": []}))
+    report = run(kind, server, tmp_path / "b.jsonl", steps=step, resume=True)
+    assert (report.read, report.examples) == (1, 3)
+
+
+def test_fail_if_empty(server: Server, kind: str, tmp_path: Path) -> None:
+    """With `fail_if_empty`, a file without examples is an error, and the old file stays."""
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    for count, arguments in ((0, {}), (3, {"where": lambda _: False}), (3, {"since": "2030"})):
+        serve(server, count)
+        with pytest.raises(ArtanisError, match=r"No examples match in [0-3] traces"):
+            run(kind, server, path, fail_if_empty=True, **arguments)
+        assert (path.read_text(), names(tmp_path)) == ("old", {"a.csv"})
+    assert run(kind, server, path, fail_if_empty=True).examples == 3
+
+
+def test_a_prompt_that_was_just_deleted(server: Server, kind: str, tmp_path: Path) -> None:
+    """A listed prompt that answers 404 ends the export, or with `on_error="skip"` only its spans are skipped."""
+    prompts = {name: {**PROMPT, "id": name} for name in ("gone", "kept")}
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace(id=id_) for id_ in ids(2)], "prompts": [*prompts.values()]})
+        id_ = request.path.rpartition("/")[2]
+        if id_ == "gone":
+            return Answer(404, {"error": "Not found"})
+        if id_ == "kept":
+            version = {"id": "of-kept", "content": "x", "isActive": True, "createdAt": PROMPT["createdAt"]}
+            return Answer(body={**prompts[id_], "versions": [version]})
+        used = "of-gone" if id_ == ids(2)[0] else "of-kept"
+        return Answer(body={**trace(id=id_), "spans": [span(promptVersionId=used)], "feedback": []})
+
+    server.answers = [answer]
+    with pytest.raises(NotFoundError, match="/api/prompts/gone"):
+        run(kind, server, tmp_path / "a.jsonl", format="chat")
+    report = run(kind, server, tmp_path / "a.jsonl", format="chat", on_error="skip")
+    assert (report.examples, [skipped.reason for skipped in report.skipped]) == (
+        1,
+        ["There is no prompt version of-gone."],
+    )
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_trace_that_is_listed_twice(server: Server, kind: str, tmp_path: Path, resume: bool) -> None:
+    """A trace that the list contains twice is exported once."""
+    listed = [trace(id=id_) for id_ in (*ids(3), ids(3)[1])]
+    serve(server, 3)
+    answer: Any = server.answers[0]
+    twice = Answer(body={"traces": listed})
+    server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
+    report = run(kind, server, tmp_path / "a.jsonl", resume=resume)
+    assert (report.traces, report.read, report.examples) == (3, 3, 3)
+    assert [one.trace_id for one in read_jsonl(tmp_path / "a.jsonl")] == ids(3)
+    assert run(kind, server, tmp_path / "a.jsonl", recheck="unreviewed").examples == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are those of Unix")
+def test_special_files(server: Server, kind: str, tmp_path: Path) -> None:
+    """Pipes and devices are refused before anything is read."""
+    os.mkfifo(tmp_path / "pipe")
+    reader, writer = os.pipe()
+    for path in (tmp_path / "pipe", "/dev/null", f"/dev/fd/{writer}"):
+        with pytest.raises(OSError, match="is not a file"):
+            run(kind, server, Path(path), format="jsonl")
+    os.close(reader)
+    os.close(writer)
+    assert not server.requests
+
+
 # Invalid arguments
 
 

@@ -1,7 +1,7 @@
 """Outcomes, evaluation examples, scorecards and exports: what reviewers decided about each span."""
 
-from ._examples import EvaluationExample, examples, to_utc
-from ._export import ExportReport, aexport, export
+from ._examples import EvaluationExample, check_steps, examples, to_utc
+from ._export import EmptyExportError, ExportReport, aexport, export
 from ._formats import FORMATS, OUTCOMES, Format
 from ._journal import Skipped
 from ._outcomes import REVIEWED, Outcome, equal_json, outcome
@@ -12,6 +12,7 @@ __all__ = [
     "FORMATS",
     "OUTCOMES",
     "REVIEWED",
+    "EmptyExportError",
     "EvaluationExample",
     "ExportReport",
     "Format",
@@ -21,6 +22,7 @@ __all__ = [
     "ScorecardWeek",
     "Skipped",
     "aexport",
+    "check_steps",
     "equal_json",
     "examples",
     "export",

@@ -26,7 +26,7 @@ from uuid import UUID
 
 import attrs
 
-from artanis_api.models import Trace
+from artanis_api.models import Prompt, Trace
 
 from .._client import Artanis, AsyncArtanis, project_of
 from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
@@ -34,13 +34,17 @@ from .._files import replace_file, replacing
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
 from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
-from ._examples import EvaluationExample
+from ._examples import EvaluationExample, check_steps
 from ._formats import OUTCOMES, Format, FormatFunction, Render
 from ._journal import Journal, Skipped, foreign_file_error, now
 from ._outcomes import Outcome
 from ._request import ExportRequest
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
+
+
+class EmptyExportError(ArtanisError):
+    """No examples match, and `fail_if_empty` was passed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +89,7 @@ def export(
     metadata: bool = True,
     render: Render | None = None,
     require_prompt: bool = False,
+    fail_if_empty: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -113,7 +118,9 @@ def export(
             message with the placeholders filled. Without it, chat and preference warn of prompts that contain
             placeholders such as `{name}` or `{{name}}`, because a model should not be trained on an unfilled template.
         require_prompt: Leave out examples without a prompt.
-        concurrency, on_error, on_progress: As for `client.traces.iter`.
+        fail_if_empty: Raise an error instead of writing a file without examples.
+        concurrency, on_error, on_progress: As for `client.traces.iter`. "skip" also skips prompts that have been
+            deleted since they were listed, and the spans that used them.
         resume: Continue an interrupted export with the same arguments: read only the traces that are missing from
             `<path>.partial`, or have been updated since. False starts over.
         recheck: "all" reads every trace. "unreviewed" keeps from the existing file the traces that were completely
@@ -139,12 +146,13 @@ def export(
         version has no system message; one whose prompt version no longer exists is skipped.
 
     Raises:
-        ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export. With a format
-            function, `where` or `render`, this includes `resume` and `recheck="unreviewed"`, which reuse finished rows.
+        ValueError, TypeError: If an argument is invalid, a step is in neither the prompts nor any trace read, or the
+            partial file belongs to another export. With a format function, `where` or `render`, this includes `resume`
+            and `recheck="unreviewed"`, which reuse finished rows.
         OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
             but was not written by an export.
-        ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, or if another export
-            is writing to the path.
+        ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, if there are no
+            examples and `fail_if_empty` is true, or if another export is writing to the path.
     """
     client.api.get_httpx_client()  # raises TypeError for an AsyncArtanis
     project = project_of(client, project_slug, project_id)
@@ -168,13 +176,17 @@ def export(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
-        listed = client.traces.list(**project, since=since, until=until)
-        prompts = read_prompts(client, project) if request.needs_prompts else []
+        listed = _remove_duplicates(client.traces.list(**project, since=since, until=until))
+        skip = on_error == "skip"
+        prompts = read_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
         with closing(details(client.api, partial(journal.missing, listed), window)) as found:
             for detail in found:
                 journal.add(request.make_entry(detail, contents))
-        report = _finish(request, journal, listed)
+        _check_any_read(journal, listed)
+        if not journal.steps.issuperset(request.steps or ()):
+            _check_steps(request, journal, client.prompts.list(**project))
+        report = _finish(request, journal, listed, fail_if_empty)
     _warn_of_placeholders(report)
     return report
 
@@ -195,6 +207,7 @@ async def aexport(
     metadata: bool = True,
     render: Render | None = None,
     require_prompt: bool = False,
+    fail_if_empty: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -226,8 +239,9 @@ async def aexport(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
-        listed = await client.traces.list(**project, since=since, until=until)
-        prompts = await aread_prompts(client, project) if request.needs_prompts else []
+        listed = _remove_duplicates(await client.traces.list(**project, since=since, until=until))
+        skip = on_error == "skip"
+        prompts = await aread_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
 
         async def missing() -> list[str]:
@@ -236,7 +250,10 @@ async def aexport(
         async with aclosing(AsyncDetails(client.api, missing, window)) as found:
             async for detail in found:
                 journal.add(request.make_entry(detail, contents))
-        report = await run_sync(_finish, request, journal, listed)
+        _check_any_read(journal, listed)
+        if not journal.steps.issuperset(request.steps or ()):
+            _check_steps(request, journal, await client.prompts.list(**project))
+        report = await run_sync(_finish, request, journal, listed, fail_if_empty)
     _warn_of_placeholders(report)
     return report
 
@@ -271,7 +288,7 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
-    for written in (path, request.manifest_path):
+    for written in (request.given_path, request.manifest_path):  # the real path of a pipe does not exist
         with suppress(FileNotFoundError):
             written.lstat()  # raises OSError if the name is too long
         if written.exists() and not written.is_file():
@@ -300,16 +317,36 @@ def _reuse_file(request: ExportRequest, journal: Journal) -> None:
                     journal.add({**entry, "text": text})
 
 
-def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -> ExportReport:
-    """Write the file and its manifest, and remove the journal."""
+def _remove_duplicates(listed: Iterable[Trace]) -> list[Trace]:
+    return [*{trace.id: trace for trace in listed}.values()]
+
+
+def _check_any_read(journal: Journal, listed: Sequence[Trace]) -> None:
+    """Raise ArtanisError if every trace was skipped."""
     if listed and not any(trace.id in journal for trace in listed):
         causes = ", ".join(f"{count} x {cause}" for cause, count in journal.causes.most_common(5))
         more = ", and others" if len(journal.causes) > 5 else ""
         raise ArtanisError(
             f"All {len(listed)} traces were skipped, so nothing was written: {causes}{more}."
         ) from journal.last_error
+
+
+def _check_steps(request: ExportRequest, journal: Journal, prompts: Iterable[Prompt]) -> None:
+    """Raise ValueError if a step is in neither the journal nor the prompts; then there is nothing to resume."""
+    try:
+        check_steps(request.steps or (), journal.steps | {prompt.step_id for prompt in prompts})
+    except ValueError:
+        journal.remove()
+        raise
+
+
+def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace], fail_if_empty: bool) -> ExportReport:
+    """Write the file and its manifest, and remove the journal."""
     with replacing(request.path, temporary=journal.temporary.name) as file:
         report, manifest = _write(request, journal, listed, file)
+        if fail_if_empty and not report.examples:
+            journal.remove()
+            raise EmptyExportError(f"No examples match in {len(listed)} traces, so nothing was written.")
     # If the process is killed here, the old manifest does not match the new file and is not used, and the journal can
     # still be resumed.
     replace_file(request.manifest_path, manifest.encode())
@@ -366,7 +403,7 @@ def _write(
         skipped=tuple(skipped),
         left_out=left_out,
         unfilled=dict(sorted(unfilled.items())),
-        notes=_note_mixed_steps(request, sorted(steps)),
+        notes=_note_mixed_steps(request, sorted(step for step in steps if steps[step])),
     )
     fields = {
         **_MANIFEST,

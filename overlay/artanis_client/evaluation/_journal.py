@@ -2,9 +2,9 @@
 
 The first line describes the export. Each further line is the entry of one trace, an object with `id`, `updated_at`,
 `is_reviewed` (whether all its spans are reviewed), `outcomes` and `steps` (the number of its rows with each outcome and
-of each step), `left_out` (the number of examples that the format left out), `unfilled` (the number of rows with each
-placeholder), `skipped` (the spans that could not be exported, and why) and `text` (its rows as the file will contain
-them). Each line is flushed at once, so that nothing is lost if the process is killed.
+of each step, also of steps without rows), `left_out` (the number of examples that the format left out), `unfilled` (the
+number of rows with each placeholder), `skipped` (the spans that could not be exported, and why) and `text` (its rows as
+the file will contain them). Each line is flushed at once, so that nothing is lost if the process is killed.
 """
 
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
@@ -54,6 +54,8 @@ class Journal:
         self._index: dict[str, tuple[int, str]] = {}
         """For each trace the offset of its entry, and when the trace had last been updated."""
         self._is_new = False
+        self.steps: set[str] = set()
+        """The steps of all traces in the journal."""
         self.temporary = target.with_name(f".artanis-{secrets.token_hex(8)}.tmp")
         """Where to write the new file. The journal names it, so that one that was left behind is known to be ours."""
         self.started_at = now()
@@ -113,6 +115,7 @@ class Journal:
                 break
             if end:
                 self._index[entry["id"]] = end, entry["updated_at"]
+                self.steps.update(entry["steps"])
                 if entry["skipped"]:  # what was missing may be there now
                     del self._index[entry["id"]]
             else:
@@ -133,6 +136,7 @@ class Journal:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Write the entry of a trace. It replaces an earlier one."""
         self._index[entry["id"]] = self._append(entry), entry["updated_at"]
+        self.steps.update(entry["steps"])
 
     def __contains__(self, trace_id: str) -> bool:
         return trace_id in self._index

@@ -51,6 +51,7 @@ class ExportRequest:
         require_prompt: bool,
     ) -> None:
         """Check the arguments; raise ValueError or TypeError as `export` does."""
+        self.given_path = Path(path)
         self.path = Path(os.path.realpath(path))
         self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
         chosen = choose_format(self.path, format)
@@ -115,7 +116,7 @@ class ExportRequest:
             "updated_at": trace.updated_at.isoformat(),
             "is_reviewed": bool(trace.spans) and all(example.outcome in REVIEWED for example in found),
             "outcomes": Counter[str](),
-            "steps": Counter[str](),
+            "steps": Counter({span.step_id: 0 for span in trace.spans}),
             "left_out": 0,
             "unfilled": Counter[str](),
             "skipped": [],
