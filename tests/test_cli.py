@@ -522,6 +522,15 @@ def test_export_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
     assert {path.name for path in tmp_path.glob("a.*")} >= {"a.jsonl", "a.csv"}
 
 
+def test_failed_export_to_stdout(cli: Cli, at_server: Server) -> None:
+    """A failed export to stdout writes nothing there, and offers nothing to continue."""
+    last = serve(at_server, 3)[-1]
+    serve(at_server, 3, lambda id_: Answer(404, {"error": "Not found"}) if id_ == last else None)
+    result = cli("traces", "export", "-")
+    assert (result.code, result.out) == (4, "")
+    assert "--resume" not in result.err
+
+
 def test_a_step_that_there_is_not(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     """A wrong --step exits with 2, lists the steps and suggests the nearest; the old file stays."""
     path = tmp_path / "set.html"

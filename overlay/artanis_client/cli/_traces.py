@@ -102,8 +102,15 @@ def export_(state: State, file: Path, **options: Any) -> None:
             raise click.UsageError(f"--format {name} needs {kind} outputs. Remove --outcome {each}.")
     if is_stdout(file):
         _export_to_stdout(state, options)
-    else:
-        _print_report(state, _export(state, file, options))
+        return
+    try:
+        report = _export(state, file, options)
+    except BaseException as error:
+        is_of_others = isinstance(error, FileExistsError)
+        if file.with_name(f"{file.name}.partial").exists() and not is_of_others:
+            note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
+        raise
+    _print_report(state, report)
 
 
 def _export_to_stdout(state: State, options: dict[str, Any]) -> None:
@@ -123,11 +130,6 @@ def _export(state: State, file: Path, options: dict[str, Any]) -> ExportReport:
                 report = export(client, file, **options, on_progress=on_progress)
         except EmptyExportError as error:
             raise Failure(str(error), NEGATIVE) from None
-        except BaseException as error:
-            is_of_others = isinstance(error, FileExistsError)
-            if file.with_name(f"{file.name}.partial").exists() and not is_of_others:
-                note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
-            raise
     for skipped in report.skipped:
         where = f"trace {skipped.trace_id}" + (f", span {skipped.span_id}" if skipped.span_id else "")
         note(f"Skipped {where}: {skipped.reason}")

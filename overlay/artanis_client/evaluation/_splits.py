@@ -14,7 +14,8 @@ def split(example: EvaluationExample, shares: Mapping[str, float], seed: int = 0
     """Return the name of the split that an example belongs to.
 
     It depends only on the trace, the shares and the seed: all spans of a trace are in the same split, and an example
-    stays in its split when the set grows.
+    stays in its split when the set grows. The first 8 bytes of the SHA-256 of `{seed}:{trace_id}`, divided by 2**64,
+    are compared with the cumulative shares, in their order.
 
     Args:
         example: The example.
