@@ -71,11 +71,13 @@ def ids(count: int) -> list[str]:
 
 
 def serve(server: Server, count: int, answer: Callable[[str], Answer | None] = lambda _: None) -> list[str]:
-    """Make a server have traces of one span each; `answer` may say something else for the id of one."""
+    """Make a server have traces of one span each, and no prompts; `answer` may say something else for the id of one."""
 
     def handle(request: Request) -> Answer:
         if request.path.startswith("/api/traces?"):
             return Answer(body={"traces": [trace(id=trace_id) for trace_id in ids(count)]})
+        if request.path.startswith("/api/prompts?"):
+            return Answer(body={"prompts": []})
         trace_id = request.path.rpartition("/")[2]
         spans = [span(id=f"span-of-{trace_id}")]
         return answer(trace_id) or Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})

@@ -481,6 +481,7 @@ def test_spans_that_are_no_tree(cli: Cli, at_server: Server) -> None:
     assert [out.count(f"step-{name} ") for name in parents] == [1, 1, 1, 1]
 
 
+@pytest.mark.filterwarnings("always")
 def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     """The file equals the one that the library writes; the summary goes to stdout, and nothing to stderr."""
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
@@ -491,6 +492,90 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     assert (result.code, result.err) == (0, "")
     assert result.json["examples"] == report.examples > 0
     assert cli("traces", "export", ours, "--recheck", "unreviewed").out.endswith(f" of 20 traces in {ours}\n")
+    assert cli("traces", "export", tmp_path / "a.csv", "--encoding", "utf-8-sig").code == 0
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    result = cli("traces", "export", ours, "--format", "preference")
+    assert result.code == 0
+    assert "artanis: warning: The prompts contain unfilled placeholders: documents in " in result.err
+    assert (
+        "The rows come from 5 steps: answer, classify, handle, retrieve, tone. Choose the steps to train on.\n"
+        in result.err
+    )
+    assert ours.read_text(encoding="utf-8").startswith('{"prompt": [')
+    options = ["--format", "chat", "--no-metadata", "--require-prompt", "--step", "classify", "--json"]
+    result = cli("traces", "export", ours, *options)
+    assert (result.code, result.err) == (0, "")
+    lines = [json.loads(line) for line in ours.read_text(encoding="utf-8").splitlines()]
+    assert {(*row, len(row["messages"])) for row in lines} == {("messages", 3)}
+
+
+def test_export_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`-` writes to stdout what a file would contain, and the summary to stderr."""
+    for arguments, name in (([], "a.jsonl"), (["--format", "csv", "--encoding", "utf-8-sig"], "a.csv")):
+        result = process("traces", "export", "-", *arguments)
+        assert cli("traces", "export", tmp_path / name, *arguments).code == 0
+        assert (result.code, result.err) == (0, f"{result.err.split()[0]} examples {result.err.split(maxsplit=2)[2]}")
+        assert "of 20 traces\n" in result.err
+        assert result.out == (tmp_path / name).read_text(encoding="utf-8")
+    for option in ("--json", "--jsonl", "--resume", "--recheck=unreviewed"):
+        refused = cli("traces", "export", "-", option)
+        assert (refused.code, refused.out) == (2, "")
+        assert "need a file" in refused.err
+    assert {path.name for path in tmp_path.glob("a.*")} >= {"a.jsonl", "a.csv"}
+
+
+def test_failed_export_to_stdout(cli: Cli, at_server: Server) -> None:
+    """A failed export to stdout writes nothing there, and offers nothing to continue."""
+    last = serve(at_server, 3)[-1]
+    serve(at_server, 3, lambda id_: Answer(404, {"error": "Not found"}) if id_ == last else None)
+    result = cli("traces", "export", "-")
+    assert (result.code, result.out) == (4, "")
+    assert "--resume" not in result.err
+
+
+def test_a_step_that_there_is_not(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """A wrong --step exits with 2, lists the steps and suggests the nearest; the old file stays."""
+    path = tmp_path / "set.html"
+    path.write_text("old")
+    for command in (
+        *(["traces", "export", path, "--format", "jsonl"], ["traces", "export", "-"]),
+        *(["report"], ["report", "--json"], ["report", "--html", path], ["report", "--html", "-"]),
+    ):
+        result = cli(*command, "--step", "clasify", "--step", "tone")
+        assert (result.code, result.out) == (2, "")
+        steps = "answer, classify, handle, retrieve, tone"
+        text = f"has the step 'clasify'. Did you mean 'classify'? The steps are: {steps}."
+        assert result.err == f"artanis: No prompt and no trace {text}\n"
+        assert path.read_text() == "old"
+
+
+def test_fail_if_empty(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """With --fail-if-empty, an export without examples exits with 1 and leaves the old file."""
+    path = tmp_path / "set.csv"
+    path.write_text("old")
+    result = cli("traces", "export", path, "--since", "2030", "--fail-if-empty")
+    assert (result.code, result.out, path.read_text()) == (1, "", "old")
+    assert result.err == "artanis: No examples match in 0 traces, so nothing was written.\n"
+    assert cli("traces", "export", path, "--fail-if-empty").code == 0
+
+
+def test_prompts_that_were_just_deleted(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """A listed prompt that answers 404 does not end a report, where it only gives a name, nor an export that skips."""
+    version = "0196a4f2-0000-7000-8000-000000000009"
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace()], "prompts": [PROMPT]})
+        if request.path.startswith("/api/prompts/"):
+            return Answer(404, {"error": "Not found"})
+        return Answer(body=trace(spans=[span(promptVersionId=version)], feedback=[]))
+
+    at_server.answers = [answer]
+    assert version in cli("report").out
+    assert version in cli("report", "--html", "-").out
+    assert cli("traces", "export", tmp_path / "a.jsonl", "--format", "chat").code == 4
+    result = cli("traces", "export", tmp_path / "a.jsonl", "--format", "chat", "--skip-errors")
+    assert (result.code, f"There is no prompt version {version}." in result.err) == (0, True)
 
 
 def test_export_leaves_out(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,8 +698,18 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("traces list --project-id x --project y", "Pass --project or --project-id, not both."),
         ("traces show ..", "Invalid value for ID: '..'. Use an id exactly as 'artanis traces list' prints it."),
         ("traces export a.jsonl --format chat --outcome unreviewed", "Remove --outcome unreviewed."),
+        ("traces export a.jsonl --format preference --outcome accepted", "Remove --outcome accepted."),
+        ("traces export a.csv --format chat", "The format chat does not match the suffix of 'a.csv'"),
+        ("traces export a.jsonl --encoding utf-8-sig", "only for the format csv"),
         ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
         ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
+        ("traces list --project=", "Invalid value for '--project': The value is empty."),
+        ("report --project-id=", "Invalid value for '--project-id': The value is empty."),
+        ("doctor --base-url=", "Invalid value for '--base-url': The value is empty."),
+        ("prompts list --profile=", "Invalid value for '--profile': The value is empty."),
+        ("auth login --org=", "Invalid value for '--org': The value is empty."),
+        ("auth login --project=", "Invalid value for '--project': The value is empty."),
+        ("report --html=", "Invalid value for '--html': The path is empty."),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -1244,7 +1339,25 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     assert "export" in cli().out
 
 
+def test_empty_paths(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path is refused; it does not stand for the current directory."""
+    monkeypatch.chdir(tmp_path)
+    for command in (("prompts", "pull", ""), ("prompts", "status", ""), ("traces", "export", "", "--format", "jsonl")):
+        result = cli(*command)
+        assert result.code == 2
+        assert "The path is empty." in result.err
+    assert not at_server.requests
+
+
 # The page of the report
+
+
+def test_a_page_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`report --html -` writes the page to stdout, and nothing else anywhere."""
+    result = process("report", "--html", "-")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("<!DOCTYPE html>")
+    assert at_sandbox.project_slug in result.out
 
 
 def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -1295,6 +1408,8 @@ def with_closed(descriptors: str, *arguments: object, module: str = "artanis_cli
         ("1", "report --html {path}/a.html", 0, "Wrote .*"),
         ("1", "prompts pull {path}/prompts", 0, ""),
         ("1", "traces export {path}/a.jsonl --json", 2, "artanis: Standard output is closed"),
+        ("1", "traces export -", 2, "artanis: Standard output is closed"),
+        ("1", "report --html -", 2, "artanis: Standard output is closed"),
         ("1", "traces list", 2, "artanis: Standard output is closed"),
         ("1", "traces list --json", 2, "artanis: Standard output is closed"),
         ("1", "prompts show classify", 2, "artanis: Standard output is closed"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import pickle
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from artanis_client import Artanis, EvaluationExample, Outcome, examples, models, outcome, scorecard
+from artanis_client import Artanis, EvaluationExample, Outcome, examples, models, outcome, scorecard, split
 from artanis_client.sandbox import Sandbox
 from support import IS_SLOW, Server, span, trace
 
@@ -411,6 +413,53 @@ def test_an_example_is_a_value() -> None:
         made.output = None  # type: ignore[misc]
     with pytest.raises(TypeError, match="unhashable type: 'EvaluationExample'"):
         hash(made)
+
+
+SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_split(seed: int) -> None:
+    """An example is assigned by the hash of its trace id, as documented."""
+    counts: Counter[str] = Counter()
+    for number in range(2000):
+        made = example(trace_id=f"trace-{number}")
+        digest = hashlib.sha256(f"{seed}:trace-{number}".encode()).digest()
+        position = int.from_bytes(digest[:8], "big") / 2**64
+        wanted = "train" if position < 0.8 else "valid" if position < 0.9 else "test"
+        assert split(made, SHARES, seed=seed) == wanted
+        counts[wanted] += 1
+    assert counts["train"] == pytest.approx(1600, abs=60)
+    assert counts["valid"] == pytest.approx(200, abs=50)
+
+
+def test_split_of_a_trace() -> None:
+    """All spans of a trace are in one split, another seed assigns others, and any id is accepted."""
+    made = [example(trace_id=trace_id, span_id=str(n)) for n in range(5) for trace_id in ("a", "b", "\ud83d")]
+    assert len({(one.trace_id, split(one, SHARES)) for one in made}) == 3
+    traces = [example(trace_id=str(n)) for n in range(50)]
+    assert [split(one, SHARES) for one in traces] == [split(one, SHARES, 0) for one in traces]
+    assert [split(one, SHARES, 1) for one in traces] != [split(one, SHARES, 0) for one in traces]
+    assert {split(one, {"all": 1}) for one in traces} == {"all"}
+    assert {split(one, dict.fromkeys("abcdefghij", 0.1)) for one in traces} <= set("abcdefghij")
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {},
+        {"a": 0.5},
+        {"a": 0.8, "b": 0.3},
+        {"a": 1.0, "b": 0.0},
+        {"a": 1.5, "b": -0.5},
+        {"a": float("nan")},
+        {"a": float("inf")},
+    ],
+)
+def test_shares_that_are_refused(shares: Any) -> None:
+    """Shares must be positive and sum to 1."""
+    with pytest.raises(ValueError, match="shares must be positive and sum to 1"):
+        split(example(), shares)
 
 
 def reviewed(accepted: int, corrected: int, unreviewed: int = 0, **fields: Any) -> list[EvaluationExample]:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from artanis_client import (
 from artanis_client.sandbox import Sandbox
 from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, mount, serve, span, trace, unmeasured, until
 
+FORMULA = "=+@\t\r\n\uff1d\uff0b\uff0d\uff20-"
+TEXT = ("trace_id", "span_id", "step_id", "prompt_version_id", "trace_status")
 FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 
 
@@ -77,6 +80,7 @@ def read_csv(path: Path) -> list[EvaluationExample]:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     for row in rows:
         row |= {name: json.loads(row[name]) for name in FREE_JSON}
+        row |= {name: re.sub(f"^'(?='*[{FORMULA}])", "", text) for name, text in row.items() if name in TEXT}
         row |= {name: row[name] or None for name in ("prompt_version_id", "trace_status")}
     return [EvaluationExample.from_dict(row) for row in rows]
 
@@ -140,10 +144,9 @@ def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
 def test_chat(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
     """Each reviewed span becomes a conversation of the prompt version, the input and the approved output."""
     path = tmp_path / "tune.jsonl"
-    run(kind, sandbox, path, format="chat")
-    with Artanis(**sandbox.credentials) as client:
-        histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
-    contents = {version.id: version.content for history in histories for version in history.versions}
+    with pytest.warns(UserWarning, match="unfilled"):
+        run(kind, sandbox, path, format="chat")
+    contents = prompt_contents(sandbox)
     wanted = expected(details, outcomes=["accepted", "corrected"])
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len(wanted)
@@ -154,6 +157,118 @@ def test_chat(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tm
         assert (user["role"], assistant["role"]) == ("user", "assistant")
         for message, value in ((user, one.input), (assistant, one.approved_output)):
             assert message["content"] == value if isinstance(value, str) else json.loads(message["content"]) == value
+        assert line["metadata"] == {
+            "trace_id": one.trace_id,
+            "span_id": one.span_id,
+            "step_id": one.step_id,
+            "prompt_version_id": version,
+            "outcome": one.outcome,
+        }
+
+
+@pytest.mark.parametrize("format_", ["chat", "preference"])
+def test_unfilled_placeholders(
+    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any
+) -> None:
+    """Rows that would train on an unfilled template are counted, in a warning that names the placeholders."""
+    contents, made = prompt_contents(sandbox), expected(details, outcomes=["accepted", "corrected"])
+    texts = [
+        contents.get(one.prompt_version_id or "", "") for one in made if format_ == "chat" or one.outcome == "corrected"
+    ]
+    counts = {name: sum(f"{{{name}}}" in text for text in texts) for name in ("message", "documents")}
+    assert all(counts.values())
+    with pytest.warns(UserWarning, match=rf"documents in {counts['documents']} rows.*\. export\(render=…\)"):
+        report = run(kind, sandbox, tmp_path / "a.jsonl", format=format_)
+    assert report.unfilled == counts
+    assert json.loads(report.manifest.read_text())["unfilled"] == counts
+    with pytest.warns(UserWarning, match="unfilled placeholders"):
+        again = run(kind, sandbox, tmp_path / "a.jsonl", format=format_, recheck="unreviewed")
+    assert again.read < 40
+    assert again.unfilled == counts  # also in the traces that were not read again
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("{a} and {b_2} and {a}", {"a": 2, "b_2": 2}),
+        ("{{a}} {{ é }}", {"a": 2, "é": 2}),
+        ('{"a": 1} {} {0} {a b} {{ }} {a', {}),
+        ("x", {}),
+    ],
+)
+def test_names_of_placeholders(server: Server, tmp_path: Path, content: str, found: dict[str, int]) -> None:
+    """Placeholders are `{name}` and `{{name}}`, but neither JSON nor other braces."""
+    version = {"id": "v1", "content": content, "isActive": True, "createdAt": PROMPT["createdAt"]}
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace(id=id_) for id_ in ids(2)], "prompts": [PROMPT]})
+        id_ = request.path.rpartition("/")[2]
+        if id_ == PROMPT["id"]:
+            return Answer(body={**PROMPT, "versions": [version]})
+        return Answer(body={**trace(id=id_), "spans": [span(promptVersionId="v1")], "feedback": []})
+
+    server.answers = [answer]
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        report = run("sync", server, tmp_path / "a.jsonl", format="chat")
+    assert report.unfilled == found
+    assert len(shown) == bool(found)
+
+
+@pytest.mark.parametrize("format_", ["chat", "preference", "function"])
+def test_render(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: str) -> None:
+    """`render` makes the system message from the prompt and the input, and then there is nothing to warn of."""
+    contents, seen = prompt_contents(sandbox), list[tuple[str, Any]]()
+
+    def render(content: str, value: Any) -> str:
+        seen.append((content, value))
+        return f"{content}!"
+
+    function: Any = {
+        "function": lambda _, prompt: {"prompt": [{"role": "system" if prompt else "", "content": prompt}]}
+    }
+    arguments: Any = {"format": function.get(format_, format_), "render": render, "outcomes": "corrected"}
+    report = run(kind, sandbox, tmp_path / "a.jsonl", **arguments)
+    made = [one for one in expected(details, outcomes="corrected") if one.prompt_version_id]
+    assert seen == [(contents[one.prompt_version_id or ""], one.input) for one in made]
+    rows = [json.loads(line) for line in report.path.read_text(encoding="utf-8").splitlines()]
+    first = [row["messages" if format_ == "chat" else "prompt"][0] for row in rows]
+    assert [one["content"] for one in first if one["role"] == "system"] == [f"{content}!" for content, _ in seen]
+    assert report.unfilled == {}
+
+
+@pytest.mark.parametrize("format_", ["chat", "jsonl", "csv"])
+def test_require_prompt(
+    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any
+) -> None:
+    """`require_prompt` leaves out and counts the examples without a prompt."""
+    arguments: Any = {"outcomes": "corrected", "require_prompt": True, "steps": ["classify", "handle"]}
+    path = tmp_path / ("a.csv" if format_ == "csv" else "a.jsonl")
+    report = run(kind, sandbox, path, format=format_, **arguments)
+    made = expected(details, outcomes="corrected", steps=["classify", "handle"])
+    assert report.left_out == sum(one.prompt_version_id is None for one in made) > 0
+    assert report.examples == len(made) - report.left_out > 0
+
+
+def test_chat_without_metadata(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """Trainers that refuse further keys get messages only, which a file with metadata is not reused for."""
+    path = tmp_path / "a.jsonl"
+    arguments: Any = {"format": "chat", "steps": "handle"}
+    run(kind, sandbox, path, **arguments)
+    report = run(kind, sandbox, path, **arguments, metadata=False, recheck="unreviewed")
+    assert report.read == 40
+    assert {tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()} == {("messages",)}
+
+
+def test_mixed_steps(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """A file for training with several steps is noted, unless `steps` chooses them."""
+    render: Any = lambda content, _: content  # noqa: E731
+    report = run(kind, sandbox, tmp_path / "a.jsonl", format="chat", render=render)
+    [text] = report.notes
+    assert re.search(r"from \d steps: answer, .*tone\. Choose the steps", text)
+    for arguments in ({"format": "chat", "steps": ["tone", "handle"]}, {"format": "chat", "steps": "tone"}, {}):
+        assert run(kind, sandbox, tmp_path / "a.jsonl", **arguments).notes == ()
 
 
 def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
@@ -162,7 +277,7 @@ def test_chat_without_the_prompt(kind: str, tmp_path: Path) -> None:
         [prompt] = [prompt for prompt in client.prompts.list() if prompt.step_id == "tone"]
         gone = {version.id for version in client.prompts.get(prompt.id).versions}
         sandbox.remove_prompt(prompt.id)
-        report = run(kind, sandbox, tmp_path / "tune.jsonl", format="chat")
+        report = run(kind, sandbox, tmp_path / "tune.jsonl", format="chat", render=lambda content, _: content)
         reviewed = expected(read_details(sandbox), outcomes=["accepted", "corrected"])
         lost = [one for one in reviewed if one.prompt_version_id in gone]
     assert lost
@@ -204,6 +319,137 @@ def test_chat_when_the_prompt_comes_back(server: Server, kind: str, tmp_path: Pa
         if how == "resume":  # which is over after a success
             arguments = {"recheck": "unreviewed"}
     assert run(kind, server, path, format="chat", recheck="unreviewed").read == 0
+
+
+def prompt_contents(sandbox: Sandbox) -> dict[str, str]:
+    with Artanis(**sandbox.credentials, timeout=LIMIT) as client:
+        histories = [client.prompts.get(prompt.id) for prompt in client.prompts.list()]
+    return {version.id: version.content for history in histories for version in history.versions}
+
+
+def test_preference(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
+    """Each corrected span becomes a pair of the approved and the original output, for the same prompt and input."""
+    contents, made = prompt_contents(sandbox), expected(details, outcomes="corrected")
+    report = run(kind, sandbox, tmp_path / "pairs.jsonl", format="preference", render=lambda content, _: content)
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (report.examples, report.outcomes) == (
+        len(made),
+        {Outcome.UNREVIEWED: 0, Outcome.ACCEPTED: 0, Outcome.CORRECTED: len(made)},
+    )
+    for row, one in zip(rows, made, strict=True):
+        assert list(row) == ["prompt", "chosen", "rejected"]
+        version = one.prompt_version_id
+        roles = [message["role"] for message in row["prompt"]]
+        assert roles == (["system", "user"] if version else ["user"])
+        assert not version or row["prompt"][0]["content"] == contents[version]
+        for messages, value in (
+            (row["prompt"][-1:], one.input),
+            (row["chosen"], one.approved_output),
+            (row["rejected"], one.output),
+        ):
+            [message] = messages
+            content = message["content"]
+            assert content == value if isinstance(value, str) else json.loads(content) == value
+        assert {message["role"] for message in row["chosen"] + row["rejected"]} == {"assistant"}
+    assert {len(row["prompt"]) for row in rows} == {1, 2}
+
+
+def make_pair(made: EvaluationExample, prompt: str | None) -> dict[str, Any] | None:
+    """A format function that leaves out what is not reviewed."""
+    if made.approved_output is None:
+        return None
+    return {"in": made.input, "out": made.approved_output, "prompt": prompt, "line": "a\u2028b"}
+
+
+def test_a_format_function(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
+    """A function makes the rows; what it leaves out is counted, and prompts that it does not need are no error."""
+    contents, path = prompt_contents(sandbox), tmp_path / "own.jsonl"
+    report = run(kind, sandbox, path, format=make_pair, outcomes=["unreviewed", "corrected"])
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    made = expected(details, outcomes="corrected")
+    assert rows == [
+        {
+            "in": one.input,
+            "out": one.approved_output,
+            "prompt": contents.get(one.prompt_version_id or ""),
+            "line": "a\u2028b",
+        }
+        for one in made
+    ]
+    assert (report.examples, report.left_out) == (len(made), len(expected(details, outcomes="unreviewed")))
+    manifest = json.loads(report.manifest.read_text())
+    assert (manifest["format"], manifest["left_out"]) == ("function", report.left_out)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "text"),
+    [
+        ([], TypeError, "must return a dict or None, not list"),
+        ({"a": float("nan")}, ValueError, "JSON"),
+        ({"a": {1}}, TypeError, "set"),
+    ],
+)
+def test_a_format_function_with_a_bug(server: Server, tmp_path: Path, returned: Any, error: Any, text: str) -> None:
+    """Anything but a JSON object raises an error, and the old file stays."""
+    serve(server, 2)
+    (tmp_path / "a.jsonl").write_text("old")
+    with pytest.raises(error, match=text):
+        run("sync", server, tmp_path / "a.jsonl", format=lambda *_: returned)
+    assert (tmp_path / "a.jsonl").read_text() == "old"
+
+
+def test_a_format_function_without_the_prompt(tmp_path: Path) -> None:
+    """A format function also gets the spans whose prompt was deleted."""
+    with Sandbox(traces=10) as sandbox, Artanis(**sandbox.credentials) as client:
+        for prompt in client.prompts.list():
+            sandbox.remove_prompt(prompt.id)
+        report = export(
+            client, tmp_path / "a.jsonl", format=lambda made, prompt: {"id": made.span_id, "prompt": prompt}
+        )
+        rows = [json.loads(line) for line in report.path.read_text(encoding="utf-8").splitlines()]
+        assert rows == [{"id": one.span_id, "prompt": None} for one in expected(read_details(sandbox))]
+    assert report.skipped == ()
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", make_pair])
+def test_where(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any) -> None:
+    """`where` selects examples, in addition to the other arguments and in any format."""
+    seen: list[EvaluationExample] = []
+
+    def where(made: EvaluationExample) -> bool:
+        seen.append(made)
+        return made.feedback != ()
+
+    path = tmp_path / ("a.csv" if format_ == "csv" else "a.jsonl")
+    report = run(kind, sandbox, path, format=format_, where=where, outcomes="corrected", steps="answer")
+    assert seen == expected(details, outcomes="corrected", steps="answer")
+    assert (report.examples, report.left_out) == (sum(1 for one in seen if one.feedback), 0)
+    assert 0 < report.examples < len(seen)
+
+
+def test_files_of_functions_are_not_reused(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
+    """A later export without the function reads every trace."""
+    for arguments in ({"where": lambda made: made.feedback}, {"format": make_pair}):
+        run(kind, sandbox, tmp_path / "a.jsonl", **arguments)
+        assert run(kind, sandbox, tmp_path / "a.jsonl", recheck="unreviewed").read == 40
+
+
+def test_a_table_for_spreadsheets(kind: str, server: Server, tmp_path: Path) -> None:
+    """A byte order mark is written on request, and text that looks like a formula is escaped, but not JSON."""
+    steps = ["=1+1", "'=1", "'a", "a=b", "-"]
+    serve(server, 1, lambda id_: Answer(body={**trace(id=id_), "spans": made, "feedback": []}))
+    made = [span(stepId=step, input=-5, output="=1", promptVersionId="@x", approvedOutput="=1") for step in steps]
+    path = tmp_path / "a.csv"
+    run(kind, server, path, encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbftrace_id,span_id,")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step_id"] for row in rows] == ["'=1+1", "''=1", "'a", "a=b", "'-"]
+    assert {(row["input"], row["output"], row["prompt_version_id"]) for row in rows} == {("-5", '"=1"', "'@x")}
+    written = path.read_bytes()
+    assert run(kind, server, path, encoding="utf-8-sig", recheck="unreviewed").read == 0
+    assert path.read_bytes() == written
+    assert run(kind, server, path, recheck="unreviewed").read == 1  # another encoding
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
@@ -263,6 +509,9 @@ def client(server: Server) -> Iterator[Artanis]:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(value=JSON, approved=JSON, comments=st.lists(st.text(), max_size=2), step=st.text(st.characters(codec="utf-8")))
 @example("a\nb\r\n\"c\", 'd' 🙂\u2028\x85\x00", {"a": [None, {"b": None}]}, ["x\ny"], "a,b\n")
+@example("=1", "+1", ["-1"], "=HYPERLINK(1)")
+@example("a", "b", [], "'\t'")
+@example("a", "b", [], "'-")
 @example("\ud83d", ["\ude42", 2**53 + 1, -(2**80), 1e-320], ["\udc00"], '"')
 def test_there_and_back(
     server: Server, client: Artanis, tmp_path: Path, value: Any, approved: Any, comments: list[str], step: str
@@ -286,6 +535,113 @@ def test_there_and_back(
     assert len((tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
+# Nothing empty by accident
+
+
+def test_a_step_that_there_is_not(server: Server, kind: str, tmp_path: Path) -> None:
+    """A step in neither a trace nor a prompt is an error that lists the steps; the old file stays."""
+    serve(server, 3)
+    answer: Any = server.answers[0]
+    prompts = Answer(body={"prompts": [{**PROMPT, "stepId": "tone"}]})
+    server.answers = [lambda request: prompts if request.path.startswith("/api/prompts?") else answer(request)]
+    path, step = tmp_path / "a.jsonl", str(span()["stepId"])
+    path.write_text("old")
+    listing = ", ".join(sorted([step, "tone"]))
+    with pytest.raises(ValueError, match=f"has the step 'tune'. Did you mean 'tone'\\? The steps are: {listing}.$"):
+        run(kind, server, path, steps=[step, "tune"])
+    with pytest.raises(ValueError, match=r"has the step 'xyz'\. The steps are: tone\.$"):
+        run(kind, server, path, steps="xyz", since="2030")
+    assert (path.read_text(), names(tmp_path)) == ("old", {"a.jsonl"})
+    assert run(kind, server, path, steps="tone").examples == 0
+    assert run(kind, server, path, steps=[step]).examples == 3
+    assert run(kind, server, path, steps=[step], outcomes="unreviewed").examples == 0
+
+
+def test_a_step_in_a_project_without_any(server: Server, kind: str, tmp_path: Path) -> None:
+    """If there are no steps, the error says so."""
+    serve(server, 0)
+    with pytest.raises(ValueError, match=r"has the step 'tone'\. The project has no steps\."):
+        run(kind, server, tmp_path / "a.jsonl", steps=["tone"])
+
+
+def test_steps_of_traces_that_are_not_read_again(server: Server, kind: str, tmp_path: Path) -> None:
+    """A step that only the traces of an earlier run have is no error."""
+    serve(server, 3)
+    step = str(span()["stepId"])
+    assert run(kind, server, tmp_path / "a.jsonl", steps=step).read == 3
+    assert run(kind, server, tmp_path / "a.jsonl", steps=step, recheck="unreviewed").read == 0
+    partial_of(server, tmp_path / "b.jsonl", 3, steps=step)
+    other = [span(stepId="other")]
+    serve(server, 4, lambda id_: Answer(body={**trace(id=id_), "spans": other, "feedback": []}))
+    report = run(kind, server, tmp_path / "b.jsonl", steps=step, resume=True)
+    assert (report.read, report.examples) == (1, 3)
+
+
+def test_fail_if_empty(server: Server, kind: str, tmp_path: Path) -> None:
+    """With `fail_if_empty`, a file without examples is an error, and the old file stays."""
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    for count, arguments in ((0, {}), (3, {"where": lambda _: False}), (3, {"since": "2030"})):
+        serve(server, count)
+        with pytest.raises(ArtanisError, match=r"No examples match in [0-3] traces"):
+            run(kind, server, path, fail_if_empty=True, **arguments)
+        assert (path.read_text(), names(tmp_path)) == ("old", {"a.csv"})
+    assert run(kind, server, path, fail_if_empty=True).examples == 3
+
+
+def test_a_prompt_that_was_just_deleted(server: Server, kind: str, tmp_path: Path) -> None:
+    """A listed prompt that answers 404 ends the export, or with `on_error="skip"` only its spans are skipped."""
+    prompts = {name: {**PROMPT, "id": name} for name in ("gone", "kept")}
+
+    def answer(request: Request) -> Answer:
+        if "?" in request.path:
+            return Answer(body={"traces": [trace(id=id_) for id_ in ids(2)], "prompts": [*prompts.values()]})
+        id_ = request.path.rpartition("/")[2]
+        if id_ == "gone":
+            return Answer(404, {"error": "Not found"})
+        if id_ == "kept":
+            version = {"id": "of-kept", "content": "x", "isActive": True, "createdAt": PROMPT["createdAt"]}
+            return Answer(body={**prompts[id_], "versions": [version]})
+        used = "of-gone" if id_ == ids(2)[0] else "of-kept"
+        return Answer(body={**trace(id=id_), "spans": [span(promptVersionId=used)], "feedback": []})
+
+    server.answers = [answer]
+    with pytest.raises(NotFoundError, match="/api/prompts/gone"):
+        run(kind, server, tmp_path / "a.jsonl", format="chat")
+    report = run(kind, server, tmp_path / "a.jsonl", format="chat", on_error="skip")
+    assert (report.examples, [skipped.reason for skipped in report.skipped]) == (
+        1,
+        ["There is no prompt version of-gone."],
+    )
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_trace_that_is_listed_twice(server: Server, kind: str, tmp_path: Path, resume: bool) -> None:
+    """A trace that the list contains twice is exported once."""
+    listed = [trace(id=id_) for id_ in (*ids(3), ids(3)[1])]
+    serve(server, 3)
+    answer: Any = server.answers[0]
+    twice = Answer(body={"traces": listed})
+    server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
+    report = run(kind, server, tmp_path / "a.jsonl", resume=resume)
+    assert (report.traces, report.read, report.examples) == (3, 3, 3)
+    assert [one.trace_id for one in read_jsonl(tmp_path / "a.jsonl")] == ids(3)
+    assert run(kind, server, tmp_path / "a.jsonl", recheck="unreviewed").examples == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are those of Unix")
+def test_special_files(server: Server, kind: str, tmp_path: Path) -> None:
+    """Pipes and devices are refused before anything is read."""
+    os.mkfifo(tmp_path / "pipe")
+    reader, writer = os.pipe()
+    for path in (tmp_path / "pipe", "/dev/null", f"/dev/fd/{writer}"):
+        with pytest.raises(OSError, match="is not a file"):
+            run(kind, server, Path(path), format="jsonl")
+    os.close(reader)
+    os.close(writer)
+    assert not server.requests
+
+
 # Invalid arguments
 
 
@@ -296,6 +652,20 @@ def test_there_and_back(
         ("a", {}, ValueError, "Unknown format ''"),
         ("a.jsonl", {"format": "xml"}, ValueError, "Unknown format 'xml'"),
         ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, 'remove "unreviewed" from outcomes'),
+        ("a.jsonl", {"format": "preference", "outcomes": ["accepted", "unreviewed"]}, ValueError, '"unreviewed", "acc'),
+        ("a.csv", {"format": "chat"}, ValueError, "The format chat does not match the suffix of 'a.csv'"),
+        ("a.csv", {"format": make_pair}, ValueError, "name the file .jsonl"),
+        ("a.jsonl", {"format": "csv"}, ValueError, "name the file .csv"),
+        ("a.jsonl", {"format": make_pair, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"format": make_pair, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"format": "chat", "render": max, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"render": max}, ValueError, "render does not apply to the format jsonl"),
+        ("a.jsonl", {"format": "chat", "render": "x"}, TypeError, "render must be a function"),
+        ("a.jsonl", {"where": bool, "resume": True}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"where": bool, "recheck": "unreviewed"}, ValueError, "reuse finished rows"),
+        ("a.jsonl", {"where": "corrected"}, TypeError, "where must be a function"),
+        ("a.csv", {"encoding": "latin-1"}, ValueError, "Unknown encoding 'latin-1'"),
+        ("a.jsonl", {"encoding": "utf-8-sig"}, ValueError, "only for the format csv"),
         ("a.jsonl", {"outcomes": ["wrong"]}, ValueError, "'wrong' is not a valid Outcome"),
         ("a.jsonl", {"recheck": "some"}, ValueError, 'recheck must be "all" or "unreviewed"'),
         ("a.jsonl", {"on_error": "ignore"}, ValueError, "on_error"),
@@ -406,7 +776,7 @@ def test_updated_since(server: Server, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "csv"}, {"project_slug": "other"}]
+    "arguments", [{"outcomes": ["accepted"]}, {"steps": "tone"}, {"format": "chat"}, {"project_slug": "other"}]
 )
 def test_resume_another_export(server: Server, kind: str, tmp_path: Path, arguments: Any) -> None:
     """The partial file of another export is kept, and the error names the difference."""

@@ -42,7 +42,7 @@ def test_names() -> None:
             ),
             *("APIStatusError", "BadRequestError", "AuthenticationError", "PermissionDeniedError", "NotFoundError"),
             *("RateLimitError", "InternalServerError", "UnexpectedRedirectError"),
-            *("Outcome", "outcome", "EvaluationExample", "examples"),
+            *("Outcome", "outcome", "EvaluationExample", "examples", "split"),
             *("Progress", "export", "aexport", "ExportReport", "Skipped"),
             *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
             *("pull_prompts", "apull_prompts", "PullReport", "PromptConflictError"),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         export,
         outcome,
         scorecard,
+        split,
     )
     from .prompts import (
         AsyncPromptCache,
@@ -102,6 +103,7 @@ __all__ = [
     "prompts_status",
     "pull_prompts",
     "scorecard",
+    "split",
 ]
 
 # The names of optional parts, and their modules. A module is imported when one of its names is first used, because most
@@ -130,6 +132,7 @@ _OPTIONAL = {
     "prompts_status": "prompts",
     "pull_prompts": "prompts",
     "scorecard": "evaluation",
+    "split": "evaluation",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name

@@ -154,6 +154,9 @@ def no_such_name() -> None:
 def bulk(client: Artanis, progress: Progress) -> None:
     assert_type(client.traces.iter(concurrency=4, on_error="skip", on_progress=print), Generator[models.TraceDetail])
     assert_type(export(client, "a.csv", outcomes="corrected", recheck="unreviewed").outcomes[Outcome.ACCEPTED], int)
+    export(
+        client, "a.jsonl", format=lambda made, prompt: made.to_dict() if prompt else None, where=lambda made: made.input
+    )
     assert_type(progress.error, ArtanisError | None)
     assert_type(client.traces.iter(trace_ids=("a", "b")), Generator[models.TraceDetail])
     client.traces.iter(on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -21,11 +21,14 @@ from .._files import replace_file
 from .._secret import Secret
 from ._exit_codes import SUCCESS, USAGE, exit_code_of
 from ._messages import name_source, selected_profile
-from ._options import Failure, State, allow_http_help, api_options, output_options
+from ._options import Failure, State, allow_http_help, api_options, output_options, refuse_empty
 from ._output import note, out_object, rows
 
 _profile_option = click.option(
-    "--profile", metavar="NAME", help="Profile to change. Default: ARTANIS_PROFILE, else 'default'."
+    "--profile",
+    metavar="NAME",
+    callback=refuse_empty,
+    help="Profile to change. Default: ARTANIS_PROFILE, else 'default'.",
 )
 
 
@@ -52,9 +55,15 @@ def describe(prompts: int | None) -> str:
 
 @auth.command()
 @_profile_option
-@click.option("--org", "org_slug", metavar="SLUG", help="Organization. If you leave it out, a terminal asks for it.")
-@click.option("--project", "project_slug", metavar="SLUG", help="Default project.")
-@click.option("--base-url", metavar="URL", help="URL of the API, for a self-hosted deployment.")
+@click.option(
+    "--org",
+    "org_slug",
+    metavar="SLUG",
+    callback=refuse_empty,
+    help="Organization. If you leave it out, a terminal asks for it.",
+)
+@click.option("--project", "project_slug", metavar="SLUG", callback=refuse_empty, help="Default project.")
+@click.option("--base-url", metavar="URL", callback=refuse_empty, help="URL of the API, for a self-hosted deployment.")
 @click.option("--allow-http", is_flag=True, help=allow_http_help)
 @output_options
 def login(state: State, profile: str | None, allow_http: bool, **options: str | None) -> None:

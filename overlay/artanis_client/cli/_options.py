@@ -80,7 +80,23 @@ class State:
         return False
 
 
+class NonEmptyPath(click.Path):
+    """A path. An empty one, as from an unset variable of a shell, would be the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; raise BadParameter if it is empty."""
+        return super().convert(value or self.fail("The path is empty.", param, ctx), param, ctx)
+
+
+def refuse_empty(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Raise BadParameter for an empty value, which would otherwise be replaced by a default."""
+    if value == "":
+        raise click.BadParameter("The value is empty.")
+    return value
+
+
 def _store_connection(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    refuse_empty(ctx, parameter, value)
     if value is not None and value is not False and not ctx.resilient_parsing:
         ctx.obj.connection[parameter.name] = value
 

@@ -14,12 +14,12 @@ from artanis_api.models import PromptHistory
 
 from ..prompts import PromptConflictError, diff_versions, find_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
-from ._options import Failure, State, api_options
+from ._options import Failure, NonEmptyPath, State, api_options
 from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_object, rows, style
 from ._streams import ClosedStdout, write_bytes
 
 _STEP = click.argument("step")
-_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+_DIRECTORY = click.argument("directory", type=NonEmptyPath(file_okay=False, path_type=Path))
 _VERSION = "A position (0 is the oldest, -1 the newest), an id, 'active' or 'previous'."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,20 @@ import click
 from .._client import Artanis, credentials_of, project_of
 from .._files import replacing
 from ..bulk import read_prompts
-from ..evaluation import EvaluationExample, ScorecardRow, examples, scorecard
-from ._options import State, api_options, bulk_options
+from ..evaluation import EvaluationExample, ScorecardRow, check_steps, examples, scorecard
+from ._options import NonEmptyPath, State, api_options, bulk_options
 from ._output import note, progress, rows
+from ._streams import is_stdout, write_bytes
 
 
 @click.command()
 @bulk_options
 @click.option("--weekly", is_flag=True, help="Split the rows by week.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts instead.")
+@click.option(
+    "--html",
+    type=NonEmptyPath(dir_okay=False, path_type=Path),
+    help="Write a page with charts instead; - writes it to stdout.",
+)
 @api_options
 def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path | None, **options: Any) -> None:
     """Report how often reviewers accepted the output of each step, by prompt version.
@@ -33,15 +38,19 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
         raise click.UsageError("--html writes a page instead of a table. Remove --json, --jsonl and --weekly.")
     if html is not None and not html.absolute().parent.is_dir():
         raise click.UsageError(f"The directory {html.absolute().parent} does not exist.")
+    if html is not None and is_stdout(html):
+        write_bytes("")  # fails now if stdout is closed
     with (
         state.connect(max_connections=max(16, options["concurrency"])) as client,
         progress("Reading traces") as on_progress,
     ):
-        traces = client.traces.iter(**options, on_progress=on_progress)
-        read = (example for trace in traces for example in examples(trace, steps=steps))
+        read = _read(client, steps, {**options, "on_progress": on_progress})
+        if html is not None and is_stdout(html):
+            write_bytes(_make_page(client, read, options).decode())
+            return
         if html is not None:
             with replacing(html) as file:
-                file.write(_make_page(client, read, options).encode("utf-8", "xmlcharrefreplace"))
+                file.write(_make_page(client, read, options))
             note(f"Wrote {html}")
             return
         card = scorecard(read)
@@ -56,7 +65,17 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
         note("No spans match.")
 
 
-def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dict[str, Any]) -> str:
+def _read(client: Artanis, steps: tuple[str, ...] | None, options: dict[str, Any]) -> Iterator[EvaluationExample]:
+    """Yield the examples of all traces; raise ValueError at the end if a step is in no trace and no prompt."""
+    seen: set[str] = set()
+    for trace in client.traces.iter(**options):
+        seen.update(span.step_id for span in trace.spans)
+        yield from examples(trace, steps=steps)
+    if not seen.issuperset(steps or ()):
+        check_steps(steps or (), seen | {prompt.step_id for prompt in client.prompts.list()})
+
+
+def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dict[str, Any]) -> bytes:
     from ..report import report_html
 
     credentials = credentials_of(client)
@@ -65,14 +84,15 @@ def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dic
     source |= {name.capitalize(): options[name] for name in ("since", "until") if options[name]}
     names = {version: f"v{name}" for version, name in _name_versions(client).items()}
     title = f"How reviewers judged {project}"
-    return report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
+    page = report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
+    return page.encode("utf-8", "xmlcharrefreplace")
 
 
 def _name_versions(client: Artanis) -> dict[str, str]:
     """Return the name of each prompt version by its id: its position, as in `artanis prompts versions`."""
     return {
         version.id: f"{position}{' active' if version.is_active else ''}"
-        for _, history in read_prompts(client, project_of(client))
+        for _, history in read_prompts(client, project_of(client), skip_missing=True)
         for position, version in enumerate(history.versions)
     }
 

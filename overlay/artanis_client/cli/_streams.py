@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 
@@ -41,6 +42,18 @@ def write_bytes(text: str) -> None:
         sys.stdout.write(text)
     else:
         buffer.write(text.encode("utf-8", "surrogatepass"))
+
+
+def is_stdout(path: Path) -> bool:
+    """Return whether a path stands for stdout."""
+    return str(path) == "-"
+
+
+def write_file(path: Path) -> None:
+    """Write the content of a file in UTF-8 to stdout."""
+    with path.open(encoding="utf-8", newline="") as file:
+        while text := file.read(1 << 20):
+            write_bytes(text)
 
 
 def discard(stream: TextIO) -> None:

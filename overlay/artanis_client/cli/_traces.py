@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
-from ..evaluation import FORMATS, ExportReport, Outcome, export, outcome
-from ._options import State, api_options, bulk_options, none_if_empty, period_options
+from ..evaluation import FORMATS, OUTCOMES, EmptyExportError, ExportReport, Outcome, export, outcome
+from ._exit_codes import NEGATIVE
+from ._options import Failure, NonEmptyPath, State, api_options, bulk_options, none_if_empty, period_options
 from ._output import compact, escape, moment, note, out_object, out_summary, progress, rows
+from ._streams import is_stdout, write_bytes, write_file
 
 
 @click.group(no_args_is_help=False)
@@ -58,8 +61,8 @@ def show(state: State, trace_id: str) -> None:
 
 
 @traces.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--format", type=click.Choice(FORMATS), help="Default: the suffix of FILE.")
+@click.argument("file", type=NonEmptyPath(dir_okay=False, path_type=Path))
+@click.option("--format", type=click.Choice(FORMATS), help="Default: the suffix of FILE; jsonl to stdout.")
 @click.option(
     "--outcome",
     "outcomes",
@@ -69,6 +72,15 @@ def show(state: State, trace_id: str) -> None:
     help="Only spans with this outcome. Can be repeated.",
 )
 @bulk_options
+@click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "utf-8-sig"]),
+    default="utf-8",
+    help="'utf-8-sig' starts a CSV file with a byte order mark, for spreadsheets.",
+)
+@click.option("--metadata/--no-metadata", default=True, help="Add the ids and the outcome to rows of --format chat.")
+@click.option("--require-prompt", is_flag=True, help="Leave out spans without a prompt.")
+@click.option("--fail-if-empty", is_flag=True, help="If there are no examples, write nothing and exit with 1.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted export.")
 @click.option(
     "--recheck",
@@ -78,34 +90,63 @@ def show(state: State, trace_id: str) -> None:
 )
 @api_options
 def export_(state: State, file: Path, **options: Any) -> None:
-    """Write evaluation examples, one per span, to FILE (.jsonl or .csv).
+    """Write evaluation examples, one per span, to FILE (.jsonl or .csv), or to stdout if FILE is -.
 
     FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, and --resume continues
     from there.
     """
-    if options["format"] == "chat" and "unreviewed" in (options["outcomes"] or ()):
-        raise click.UsageError("--format chat needs approved outputs. Remove --outcome unreviewed.")
+    name = options["format"]
+    for each in options["outcomes"] or ():
+        if each not in OUTCOMES.get(name, [*Outcome]):
+            kind = "approved" if name == "chat" else "corrected"
+            raise click.UsageError(f"--format {name} needs {kind} outputs. Remove --outcome {each}.")
+    if is_stdout(file):
+        _export_to_stdout(state, options)
+        return
+    try:
+        report = _export(state, file, options)
+    except BaseException as error:
+        is_of_others = isinstance(error, FileExistsError)
+        if file.with_name(f"{file.name}.partial").exists() and not is_of_others:
+            note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
+        raise
+    _print_report(state, report)
+
+
+def _export_to_stdout(state: State, options: dict[str, Any]) -> None:
+    if state.output or options["resume"] or options["recheck"] != "all":
+        raise click.UsageError("--json, --jsonl, --resume and --recheck need a file. Remove them, or replace -.")
+    write_bytes("")  # fails now if stdout is closed
+    with tempfile.TemporaryDirectory() as folder:
+        report = _export(state, Path(folder, "stdout"), {**options, "format": options["format"] or "jsonl"})
+        write_file(report.path)
+    note(_summarize(report))
+
+
+def _export(state: State, file: Path, options: dict[str, Any]) -> ExportReport:
     with state.connect(max_connections=max(16, options["concurrency"])) as client:
         try:
             with progress("Reading traces") as on_progress:
                 report = export(client, file, **options, on_progress=on_progress)
-        except BaseException as error:
-            is_of_others = isinstance(error, FileExistsError)
-            if file.with_name(f"{file.name}.partial").exists() and not is_of_others:
-                note(f"The traces that were read are in {file}.partial. Repeat the command with --resume to continue.")
-            raise
+        except EmptyExportError as error:
+            raise Failure(str(error), NEGATIVE) from None
     for skipped in report.skipped:
         where = f"trace {skipped.trace_id}" + (f", span {skipped.span_id}" if skipped.span_id else "")
         note(f"Skipped {where}: {skipped.reason}")
-    _print_report(state, report)
+    for text in report.notes:
+        note(text)
+    return report
 
 
 def _print_report(state: State, report: ExportReport) -> None:
-    outcomes = {outcome.value: count for outcome, count in report.outcomes.items()}
     if state.output:
+        outcomes = {outcome.value: count for outcome, count in report.outcomes.items()}
         files = {"path": str(report.path), "manifest": str(report.manifest)}
         out_object(state.output, {**attrs.asdict(report), **files, "outcomes": outcomes})
     else:
-        counts = ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
-        summary = f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces"
-        out_summary(f"{summary} in {escape(str(report.path))}")
+        out_summary(f"{_summarize(report)} in {escape(str(report.path))}")
+
+
+def _summarize(report: ExportReport) -> str:
+    counts = ", ".join(f"{count} {outcome.value}" for outcome, count in report.outcomes.items() if count)
+    return f"{report.examples} examples{counts and f' ({counts})'} of {report.traces} traces"

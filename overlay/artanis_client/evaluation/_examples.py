@@ -3,7 +3,8 @@
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
 # typing.get_type_hints cannot resolve there.
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, Self, cast
 
@@ -160,3 +161,12 @@ def examples(
 def parse_steps(steps: Iterable[str]) -> set[str]:
     """Return one step or several as a set."""
     return {steps} if isinstance(steps, str) else set(steps)
+
+
+def check_steps(steps: Iterable[str], known: Set[str]) -> None:
+    """Raise ValueError if a step is not among the known ones, which it lists."""
+    for step in sorted(set(steps) - known):
+        nearest = difflib.get_close_matches(step, known, n=1)
+        suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        names = f"The steps are: {', '.join(sorted(known))}." if known else "The project has no steps."
+        raise ValueError(f"No prompt and no trace has the step {step!r}.{suggestion} {names}")

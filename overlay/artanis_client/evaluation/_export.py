@@ -14,32 +14,37 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, closing, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 from uuid import UUID
 
 import attrs
 
-from artanis_api.models import Trace, TraceDetail
+from artanis_api.models import Prompt, Trace
 
-from .._client import Artanis, AsyncArtanis, credentials_of, project_of
+from .._client import Artanis, AsyncArtanis, project_of
 from .._errors import APIResponseValidationError, APIStatusError, ArtanisError, printable
 from .._files import replace_file, replacing
-from .._periods import filter_by_period
 from .._progress import OnProgress, Progress, check_on_progress
 from .._version import __version__
 from ..bulk import AsyncDetails, Window, aread_prompts, details, read_prompts
-from ._examples import examples, parse_steps
-from ._formats import Format, choose_format, format_example, format_heading
+from ._examples import EvaluationExample, check_steps
+from ._formats import OUTCOMES, Format, FormatFunction, Render
 from ._journal import Journal, Skipped, foreign_file_error, now
-from ._outcomes import REVIEWED, Outcome, parse_outcomes
+from ._outcomes import Outcome
+from ._request import ExportRequest
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
+
+
+class EmptyExportError(ArtanisError):
+    """No examples match, and `fail_if_empty` was passed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +64,13 @@ class ExportReport:
     read: int
     """The number of traces that this run read. The others came from an earlier run."""
     skipped: tuple[Skipped, ...]
-    """The traces and spans that were left out."""
+    """The traces and spans that could not be exported."""
+    left_out: int
+    """The number of examples for which the format function returned None, or which `require_prompt` left out."""
+    unfilled: dict[str, int]
+    """The number of rows that contain a placeholder of the prompt, by its name."""
+    notes: tuple[str, ...]
+    """What may be unintended: a file for training that mixes several steps although `steps` was not passed."""
 
 
 def export(
@@ -68,11 +79,17 @@ def export(
     *,
     project_slug: str | None = None,
     project_id: str | UUID | None = None,
-    format: Format | None = None,  # noqa: A002
+    format: Format | FormatFunction | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
+    where: Callable[[EvaluationExample], object] | None = None,
     since: date | str | None = None,
     until: date | str | None = None,
+    encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
+    metadata: bool = True,
+    render: Render | None = None,
+    require_prompt: bool = False,
+    fail_if_empty: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -88,44 +105,90 @@ def export(
     Args:
         client: The client to read with.
         path: The file to write. Its suffix gives the format unless `format` is passed.
-        format: "jsonl" writes each example as a line, as `EvaluationExample.to_dict` returns it. "csv" writes the same
-            as a table, with free JSON as JSON text. "chat" writes conversations for fine-tuning: for each reviewed span
-            a line `{"messages": [...]}` with the content of its prompt version as system, the input as user and the
-            approved output as assistant, where anything but a string is written as JSON text. A span whose prompt
-            version does not exist is left out.
+        format: One of the formats below, or a function that gets an example and the content of its prompt version and
+            returns a JSON object, which becomes a line, or None to leave the example out. The content is None if the
+            span used no prompt version, or one that no longer exists.
         project_slug, project_id, since, until: As for `client.traces.list`.
         outcomes, steps: As for `examples`.
-        concurrency, on_error, on_progress: As for `client.traces.iter`.
+        where: Export only the examples for which this function returns true.
+        encoding: "utf-8-sig" starts a CSV file with a byte order mark, which spreadsheets need to read it as UTF-8.
+        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore further keys;
+            trainers that validate like OpenAI refuse them: pass False.
+        render: A function that gets the content of a prompt version and the input of the span, and returns the system
+            message with the placeholders filled. Without it, chat and preference warn of prompts that contain
+            placeholders such as `{name}` or `{{name}}`, because a model should not be trained on an unfilled template.
+        require_prompt: Leave out examples without a prompt.
+        fail_if_empty: Raise an error instead of writing a file without examples.
+        concurrency, on_error, on_progress: As for `client.traces.iter`. "skip" also skips prompts that have been
+            deleted since they were listed, and the spans that used them.
         resume: Continue an interrupted export with the same arguments: read only the traces that are missing from
             `<path>.partial`, or have been updated since. False starts over.
         recheck: "all" reads every trace. "unreviewed" keeps from the existing file the traces that were completely
             reviewed when it was written and have not been updated since. This misses later changes to a completed
             review (another approved output, a further comment), because Artanis does not change `updatedAt` then. If
             the file was edited, or exported with other arguments, every trace is read. Either way, a trace is read
-            again if one of its spans was left out.
+            again if one of its spans was skipped.
+
+    Formats:
+        jsonl: Each example as a line, as `EvaluationExample.to_dict` returns it.
+        csv: The same as a table, with free JSON as JSON text. Text that a spreadsheet could take for a formula starts
+            with an apostrophe: remove one from what starts with apostrophes and `=`, `+`, `-`, `@`, a tab or a line
+            end (or a full-width form of the signs).
+        chat: For each reviewed span a conversation `{"messages": [system, user, assistant], "metadata": {…}}`: the
+            prompt version, the input and the approved output. The metadata are `trace_id`, `span_id`, `step_id`,
+            `prompt_version_id` and `outcome`. TRL (huggingface.co/docs/trl/dataset_formats), Together
+            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks, Axolotl and Mistral train on messages.
+        preference: For each corrected span `{"prompt": [system, user], "chosen": [assistant], "rejected":
+            [assistant]}` with the approved and the original output, for preference training with TRL and others
+            (huggingface.co/docs/trl/dataset_formats#preference).
+
+        Messages have a `role` and a `content`, which is JSON text if the value is not a string. A span without a prompt
+        version has no system message; one whose prompt version no longer exists is skipped.
 
     Raises:
-        ValueError, TypeError: If an argument is invalid, or the partial file belongs to another export.
+        ValueError, TypeError: If an argument is invalid, a step is in neither the prompts nor any trace read, or the
+            partial file belongs to another export. With a format function, `where` or `render`, this includes `resume`
+            and `recheck="unreviewed"`, which reuse finished rows.
         OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
             but was not written by an export.
-        ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, or if another export
-            is writing to the path.
+        ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, if there are no
+            examples and `fail_if_empty` is true, or if another export is writing to the path.
     """
     client.api.get_httpx_client()  # raises TypeError for an AsyncArtanis
     project = project_of(client, project_slug, project_id)
-    request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
+    request = ExportRequest(
+        client,
+        project,
+        path,
+        format=format,
+        outcomes=outcomes,
+        steps=steps,
+        where=where,
+        since=since,
+        until=until,
+        encoding=encoding,
+        metadata=metadata,
+        render=render,
+        require_prompt=require_prompt,
+    )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
     window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
-        listed = client.traces.list(**project, since=since, until=until)
-        prompts = read_prompts(client, project) if request.format == "chat" else []
+        listed = _remove_duplicates(client.traces.list(**project, since=since, until=until))
+        skip = on_error == "skip"
+        prompts = read_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
         with closing(details(client.api, partial(journal.missing, listed), window)) as found:
             for detail in found:
-                journal.add(_make_entry(request, detail, contents))
-        return _finish(request, journal, listed)
+                journal.add(request.make_entry(detail, contents))
+        _check_any_read(journal, listed)
+        if not journal.steps.issuperset(request.steps or ()):
+            _check_steps(request, journal, client.prompts.list(**project))
+        report = _finish(request, journal, listed, fail_if_empty)
+    _warn_of_placeholders(report)
+    return report
 
 
 async def aexport(
@@ -134,11 +197,17 @@ async def aexport(
     *,
     project_slug: str | None = None,
     project_id: str | UUID | None = None,
-    format: Format | None = None,  # noqa: A002
+    format: Format | FormatFunction | None = None,  # noqa: A002
     outcomes: Iterable[Outcome | str] | None = None,
     steps: Iterable[str] | None = None,
+    where: Callable[[EvaluationExample], object] | None = None,
     since: date | str | None = None,
     until: date | str | None = None,
+    encoding: Literal["utf-8", "utf-8-sig"] = "utf-8",
+    metadata: bool = True,
+    render: Render | None = None,
+    require_prompt: bool = False,
+    fail_if_empty: bool = False,
     concurrency: int = 16,
     resume: bool = False,
     recheck: Literal["all", "unreviewed"] = "all",
@@ -150,14 +219,29 @@ async def aexport(
 
     client.api.get_async_httpx_client()  # raises TypeError for an Artanis
     project = project_of(client, project_slug, project_id)
-    request = ExportRequest(client, project, path, format, outcomes=outcomes, steps=steps, since=since, until=until)
+    request = ExportRequest(
+        client,
+        project,
+        path,
+        format=format,
+        outcomes=outcomes,
+        steps=steps,
+        where=where,
+        since=since,
+        until=until,
+        encoding=encoding,
+        metadata=metadata,
+        render=render,
+        require_prompt=require_prompt,
+    )
     journal = Journal(request.path)
     note_progress = partial(_note_progress, journal, check_on_progress(on_progress))
     window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
-        listed = await client.traces.list(**project, since=since, until=until)
-        prompts = await aread_prompts(client, project) if request.format == "chat" else []
+        listed = _remove_duplicates(await client.traces.list(**project, since=since, until=until))
+        skip = on_error == "skip"
+        prompts = await aread_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
 
         async def missing() -> list[str]:
@@ -165,44 +249,13 @@ async def aexport(
 
         async with aclosing(AsyncDetails(client.api, missing, window)) as found:
             async for detail in found:
-                journal.add(_make_entry(request, detail, contents))
-        return await run_sync(_finish, request, journal, listed)
-
-
-class ExportRequest:
-    """What to export, and to which file."""
-
-    def __init__(
-        self,
-        client: Artanis | AsyncArtanis,
-        project: Mapping[str, str],
-        path: str | os.PathLike[str],
-        format_: str | None,
-        *,
-        outcomes: Iterable[Outcome | str] | None,
-        steps: Iterable[str] | None,
-        since: date | str | None,
-        until: date | str | None,
-    ) -> None:
-        """Check the arguments; raise ValueError or TypeError as `export` does."""
-        self.path = Path(os.path.realpath(path))
-        self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
-        self.format: Format = choose_format(Path(path), format_)
-        possible = REVIEWED if self.format == "chat" else set(Outcome)
-        self.outcomes = possible if outcomes is None else parse_outcomes(outcomes)
-        if not self.outcomes <= possible:
-            raise ValueError('format="chat" needs approved outputs; remove "unreviewed" from outcomes.')
-        self.steps = None if steps is None else sorted(parse_steps(steps))
-        filter_by_period(since, until)
-        self.dates = {name: value and str(value) for name, value in (("since", since), ("until", until))}
-        credentials = credentials_of(client)
-        self.header = {
-            "source": {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **project},
-            "format": self.format,
-            "outcomes": [outcome.value for outcome in Outcome if outcome in self.outcomes],
-            "steps": self.steps,
-        }
-        """An export can continue another one, or reuse its file, only if both have the same header."""
+                journal.add(request.make_entry(detail, contents))
+        _check_any_read(journal, listed)
+        if not journal.steps.issuperset(request.steps or ()):
+            _check_steps(request, journal, await client.prompts.list(**project))
+        report = await run_sync(_finish, request, journal, listed, fail_if_empty)
+    _warn_of_placeholders(report)
+    return report
 
 
 def _note_progress(journal: Journal, on_progress: OnProgress | None, progress: Progress) -> None:
@@ -228,9 +281,14 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
     path = request.path
     if recheck not in ("all", "unreviewed"):
         raise ValueError(f'recheck must be "all" or "unreviewed", not {recheck!r}.')
+    if request.has_functions and (resume or recheck == "unreviewed"):
+        raise ValueError(
+            'resume=True and recheck="unreviewed" reuse finished rows, so they do not work with functions: '
+            "remove them, or the format function, where and render."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "The directory to write to does not exist", str(path.parent))
-    for written in (path, request.manifest_path):
+    for written in (request.given_path, request.manifest_path):  # the real path of a pipe does not exist
         with suppress(FileNotFoundError):
             written.lstat()  # raises OSError if the name is too long
         if written.exists() and not written.is_file():
@@ -252,42 +310,43 @@ def _reuse_file(request: ExportRequest, journal: Journal) -> None:
     with request.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if manifest.items() >= {**_MANIFEST, **request.header, "sha256": sha256}.items():
-            file.seek(len(format_heading(request.format)))
+            file.seek(len(request.heading))
             for entry in manifest["traces"]:
                 text = file.read(entry["bytes"]).decode()
                 if entry["is_reviewed"] and not entry["skipped"]:
                     journal.add({**entry, "text": text})
 
 
-def _make_entry(request: ExportRequest, trace: TraceDetail, prompts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the entry of a trace for the journal."""
-    found = examples(trace, steps=request.steps)
-    wanted = [example for example in found if example.outcome in request.outcomes]
-    texts = [(example, format_example(request.format, example, prompts)) for example in wanted]
-    return {
-        "id": trace.id,
-        "updated_at": trace.updated_at.isoformat(),
-        "is_reviewed": bool(trace.spans) and all(example.outcome in REVIEWED for example in found),
-        "outcomes": Counter(example.outcome for example, text in texts if text),
-        "skipped": [
-            (example.span_id, f"There is no prompt version {example.prompt_version_id}.")
-            for example, text in texts
-            if not text
-        ],
-        "text": "".join(text for _, text in texts),
-    }
+def _remove_duplicates(listed: Iterable[Trace]) -> list[Trace]:
+    return [*{trace.id: trace for trace in listed}.values()]
 
 
-def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -> ExportReport:
-    """Write the file and its manifest, and remove the journal."""
+def _check_any_read(journal: Journal, listed: Sequence[Trace]) -> None:
+    """Raise ArtanisError if every trace was skipped."""
     if listed and not any(trace.id in journal for trace in listed):
         causes = ", ".join(f"{count} x {cause}" for cause, count in journal.causes.most_common(5))
         more = ", and others" if len(journal.causes) > 5 else ""
         raise ArtanisError(
             f"All {len(listed)} traces were skipped, so nothing was written: {causes}{more}."
         ) from journal.last_error
+
+
+def _check_steps(request: ExportRequest, journal: Journal, prompts: Iterable[Prompt]) -> None:
+    """Raise ValueError if a step is in neither the journal nor the prompts; then there is nothing to resume."""
+    try:
+        check_steps(request.steps or (), journal.steps | {prompt.step_id for prompt in prompts})
+    except ValueError:
+        journal.remove()
+        raise
+
+
+def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace], fail_if_empty: bool) -> ExportReport:
+    """Write the file and its manifest, and remove the journal."""
     with replacing(request.path, temporary=journal.temporary.name) as file:
         report, manifest = _write(request, journal, listed, file)
+        if fail_if_empty and not report.examples:
+            journal.remove()
+            raise EmptyExportError(f"No examples match in {len(listed)} traces, so nothing was written.")
     # If the process is killed here, the old manifest does not match the new file and is not used, and the journal can
     # still be resumed.
     replace_file(request.manifest_path, manifest.encode())
@@ -296,14 +355,30 @@ def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace]) -
     return report
 
 
+def _note_mixed_steps(request: ExportRequest, steps: list[str]) -> tuple[str, ...]:
+    if len(steps) < 2 or request.steps is not None or request.format not in OUTCOMES:
+        return ()
+    return (f"The rows come from {len(steps)} steps: {', '.join(steps)}. Choose the steps to train on.",)
+
+
+def _warn_of_placeholders(report: ExportReport) -> None:
+    if report.unfilled:
+        names = ", ".join(f"{name} in {count} rows" for name, count in [*report.unfilled.items()][:10])
+        more = ", and others" if len(report.unfilled) > 10 else ""
+        text = f"The prompts contain unfilled placeholders: {names}{more}. export(render=…) can fill them."
+        warnings.warn(text, stacklevel=3)
+
+
 def _write(
     request: ExportRequest, journal: Journal, listed: Sequence[Trace], file: IO[bytes]
 ) -> tuple[ExportReport, str]:
     """Write the file; return the report and the text of the manifest."""
-    heading = format_heading(request.format).encode()
-    file.write(heading)
-    digest = hashlib.sha256(heading)
+    file.write(request.heading)
+    digest = hashlib.sha256(request.heading)
     counts: Counter[str] = Counter()
+    steps: Counter[str] = Counter()
+    unfilled: Counter[str] = Counter()
+    left_out = 0
     skipped = journal.skipped.copy()
     traces: list[str] = []
     for trace in listed:
@@ -313,6 +388,9 @@ def _write(
         file.write(content)
         digest.update(content)
         counts.update(entry["outcomes"])
+        steps.update(entry["steps"])
+        unfilled.update(entry["unfilled"])
+        left_out += entry["left_out"]
         skipped += [Skipped(trace.id, span_id, reason) for span_id, reason in entry["skipped"]]
         traces.append(json.dumps({**entry, "bytes": len(content)}))
     report = ExportReport(
@@ -323,6 +401,9 @@ def _write(
         traces=len(listed),
         read=journal.read,
         skipped=tuple(skipped),
+        left_out=left_out,
+        unfilled=dict(sorted(unfilled.items())),
+        notes=_note_mixed_steps(request, sorted(step for step in steps if steps[step])),
     )
     fields = {
         **_MANIFEST,
@@ -333,6 +414,8 @@ def _write(
         **request.dates,
         "examples": report.examples,
         "counts": report.outcomes,
+        "left_out": left_out,
+        "unfilled": report.unfilled,
         "skipped": [attrs.asdict(each) for each in skipped],
         "sha256": digest.hexdigest(),
     }

@@ -1,4 +1,4 @@
-"""The formats of an evaluation set: how each writes an example."""
+"""The formats of an evaluation set: functions that turn an example into a row, and how a row is written."""
 
 from __future__ import annotations
 
@@ -6,63 +6,106 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import attrs
 
 from ._examples import EvaluationExample
+from ._outcomes import REVIEWED, Outcome
 
-Format = Literal["jsonl", "csv", "chat"]
+Format = Literal["jsonl", "csv", "chat", "preference"]
+FormatFunction = Callable[[EvaluationExample, str | None], dict[str, Any] | None]
+Render = Callable[[str, Any], str]
 FORMATS: tuple[Format, ...] = get_args(Format)
+OUTCOMES = {"chat": REVIEWED, "preference": frozenset({Outcome.CORRECTED})}
+"""The outcomes that the formats for training need. Other formats take any."""
 _FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trace_metadata")
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # JSON allows them in strings, but some readers end a line there
+# What spreadsheets take for a formula (owasp.org/www-community/attacks/CSV_Injection). Apostrophes before it are
+# escaped, too, so that removing one restores the text.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four are full-width
+_PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|\{([^\W\d]\w*)\}")  # {name}, {{name}} or {{ name }}
 
 
-def choose_format(path: Path, format_: str | None) -> Format:
-    """Return the format, by default the one that the suffix of the file names; raise ValueError for an unknown one."""
-    name = format_ or path.suffix[1:].lower()
-    if name not in FORMATS:
+def choose_format(path: Path, format_: str | FormatFunction | None) -> Format | FormatFunction:
+    """Return the format, by default the one that the suffix of the file names.
+
+    Raises:
+        ValueError: If the format is unknown, or the suffix names another one.
+    """
+    suffix = path.suffix[1:].lower()
+    name = "function" if callable(format_) else format_ or suffix
+    if not callable(format_) and name not in FORMATS:
         choice = ", ".join(FORMATS)
         raise ValueError(f"Unknown format {name!r}: name the file .jsonl or .csv, or choose a format: {choice}.")
-    return name
+    if suffix in ("jsonl", "csv") and (name == "csv") != (suffix == "csv"):
+        right = ".csv" if name == "csv" else ".jsonl"
+        raise ValueError(f"The format {name} does not match the suffix of {path.name!r}: name the file {right}.")
+    return format_ if callable(format_) else cast("Format", name)
 
 
-def format_heading(format_: Format) -> str:
-    """Return what the file contains before the first example."""
-    return _csv_row(field.name for field in attrs.fields(EvaluationExample)) if format_ == "csv" else ""
+def to_row(example: EvaluationExample, _: str | None) -> dict[str, Any]:
+    """Return the row of an example in the formats jsonl and csv."""
+    return example.to_dict()
 
 
-def format_example(format_: Format, example: EvaluationExample, prompts: Mapping[str, str]) -> str:
-    """Return an example as the file contains it, including the newline. It may contain lone surrogates.
+def to_conversation(example: EvaluationExample, prompt: str | None, *, metadata: bool = True) -> dict[str, Any]:
+    """Return the row of an example in the format chat."""
+    row: dict[str, Any] = {
+        "messages": [*_request_messages(example, prompt), _message("assistant", example.approved_output)]
+    }
+    if metadata:
+        names = ("trace_id", "span_id", "step_id", "prompt_version_id")
+        row["metadata"] = {name: getattr(example, name) for name in names} | {"outcome": example.outcome.value}
+    return row
 
-    Args:
-        format_: The format of the file.
-        example: The example.
-        prompts: The content of each prompt version by its id. If "chat" needs one that is missing, the text is empty.
-    """
-    data = example.to_dict()
+
+def to_preference(example: EvaluationExample, prompt: str | None) -> dict[str, Any]:
+    """Return the row of an example in the format preference."""
+    return {
+        "prompt": _request_messages(example, prompt),
+        "chosen": [_message("assistant", example.approved_output)],
+        "rejected": [_message("assistant", example.output)],
+    }
+
+
+def _request_messages(example: EvaluationExample, prompt: str | None) -> list[dict[str, str]]:
+    """Return what the model was given."""
+    system = [] if prompt is None else [_message("system", prompt)]
+    return [*system, _message("user", example.input)]
+
+
+def _message(role: str, content: Any) -> dict[str, str]:
+    return {"role": role, "content": content if isinstance(content, str) else _json(content)}
+
+
+def find_placeholders(prompt: str) -> set[str]:
+    """Return the names of the placeholders in a prompt, which the application fills before it calls the model."""
+    return {double or single for double, single in _PLACEHOLDER.findall(prompt)}
+
+
+def format_heading(format_: str, encoding: str) -> bytes:
+    """Return what the file contains before the first row."""
+    heading = _csv_row(field.name for field in attrs.fields(EvaluationExample)) if format_ == "csv" else ""
+    return heading.encode(encoding)
+
+
+def format_row(format_: str, row: Mapping[str, Any]) -> str:
+    """Return a row as the file contains it, including the newline. It may contain lone surrogates."""
     if format_ == "csv":
-        return _csv_row(_json(value) if name in _FREE_JSON else value for name, value in data.items())
-    if format_ == "chat":
-        version = example.prompt_version_id
-        if version is not None and version not in prompts:
-            return ""
-        contents: dict[str, Any] = {} if version is None else {"system": prompts[version]}
-        contents |= {"user": example.input, "assistant": example.approved_output}
-        messages = [{"role": role, "content": _as_text(content)} for role, content in contents.items()]
-        data = {"messages": messages}
-    return _json(data) + "\n"
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value)
+        return _csv_row(_json(value) if name in _FREE_JSON else _escape_formula(value) for name, value in row.items())
+    return _json(row) + "\n"
 
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _escape_formula(text: str | None) -> str | None:
+    return f"'{text}" if text and _FORMULA.match(text) else text
 
 
 def _csv_row(values: Iterable[str | None]) -> str:

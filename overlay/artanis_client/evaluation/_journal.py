@@ -1,9 +1,10 @@
 """The journal of an export: a file beside the target that holds the traces read so far, so that a later run can resume.
 
 The first line describes the export. Each further line is the entry of one trace, an object with `id`, `updated_at`,
-`is_reviewed` (whether all its spans are reviewed), `outcomes` (the number of its examples with each outcome), `skipped`
-(the spans that are left out, and why) and `text` (its examples as the file will contain them). Each line is flushed at
-once, so that nothing is lost if the process is killed.
+`is_reviewed` (whether all its spans are reviewed), `outcomes` and `steps` (the number of its rows with each outcome and
+of each step, also of steps without rows), `left_out` (the number of examples that the format left out), `unfilled` (the
+number of rows with each placeholder), `skipped` (the spans that could not be exported, and why) and `text` (its rows as
+the file will contain them). Each line is flushed at once, so that nothing is lost if the process is killed.
 """
 
 # No `from __future__ import annotations`: attrs would copy the annotations to __init__ as strings, which
@@ -35,11 +36,11 @@ _TEMPORARY = re.compile(r'"temporary":"(\.artanis-[0-9a-f]{16}\.tmp)"')
 
 @attrs.frozen
 class Skipped:
-    """A trace, or one span of it, that an export left out, and why."""
+    """A trace, or one span of it, that an export skipped, and why."""
 
     trace_id: str
     span_id: str | None
-    """None if the whole trace was left out."""
+    """None if the whole trace was skipped."""
     reason: str
 
 
@@ -54,6 +55,8 @@ class Journal:
         """For each trace the offset of its entry, and when the trace had last been updated."""
         self._listed: dict[str, str] = {}
         self._is_new = False
+        self.steps: set[str] = set()
+        """The steps of all traces in the journal."""
         self.temporary = target.with_name(f".artanis-{secrets.token_hex(8)}.tmp")
         """Where to write the new file. The journal names it, so that one that was left behind is known to be ours."""
         self.started_at = now()
@@ -113,6 +116,7 @@ class Journal:
                 break
             if end:
                 self._index[entry["id"]] = end, entry["updated_at"]
+                self.steps.update(entry["steps"])
                 if entry["skipped"]:  # what was missing may be there now
                     del self._index[entry["id"]]
             else:
@@ -135,6 +139,7 @@ class Journal:
         trace_id: str = entry["id"]
         trace_id = self._listed.get(trace_id) or self._listed.get(trace_id.lower(), trace_id)
         self._index[trace_id] = self._append({**entry, "id": trace_id}), entry["updated_at"]
+        self.steps.update(entry["steps"])
 
     def __contains__(self, trace_id: str) -> bool:
         return trace_id in self._index
