@@ -430,6 +430,30 @@ def test_skipped_traces_are_accepted(server: Server, kind: str, quick_retries: N
     assert set(count.values()) == {2}
 
 
+def test_a_slow_consumer_is_not_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two minutes do not go on while the program does something else between two traces."""
+    now = [0.0]
+    monkeypatch.setattr(_clock, "monotonic", lambda: now[0])
+    with Artanis(api_key=KEY, org_slug="o") as client:
+        window = _window.Window(2, "raise", None)
+        window.begin(ids(10), client._http)
+    refused = RateLimitError("x", status_code=429)
+    window.refill()
+    first, second = window.pending.popleft(), window.pending.popleft()
+    window.succeed(first, models.TraceDetail.from_dict({**trace(id=first.trace_id), "spans": [], "feedback": []}), 1)
+    assert window.take()
+    now[0] += 10
+    window.fail(second, refused)
+    now[0] += 600  # in the body of the loop
+    window.refill()
+    window.fail(window.pending.popleft(), refused)
+    assert second.error is None
+    now[0] += 119
+    window.refill()
+    window.fail(window.pending.popleft(), refused)
+    assert second.error is refused
+
+
 def test_refusals_are_not_failures(server: Server, kind: str, quick_retries: None) -> None:
     """Traces that are refused more often than `max_retries` are still read, as long as other traces arrive."""
     count: Counter[str] = Counter()

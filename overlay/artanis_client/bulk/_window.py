@@ -83,7 +83,8 @@ class Window:
         """The traces to read next."""
         self._failed: deque[Slot] = deque()  # added by workers, and not in `_retries` yet
         self._retries: list[Slot] = []  # by the time of the retry
-        self._refused_since: float | None = None
+        self._refused_since: float | None = None  # not counting the time in which the consumer was away
+        self._left_at: float | None = None  # when the consumer left with a trace
         self._reported_at = 0.0
         self.workers = 0
         """How many workers to start."""
@@ -111,9 +112,10 @@ class Window:
     def _make_retries_pending(self) -> int:
         while self._failed:
             bisect.insort(self._retries, self._failed.popleft(), key=_retry_time)
-        now = _clock.monotonic()
-        if self._refused_since is not None and self._retries and _retry_time(self._retries[0]) < now:
-            self._refused_since += now - _retry_time(self._retries[0])  # the consumer was busy, so nothing was waiting
+        now, since, left_at = _clock.monotonic(), self._refused_since, self._left_at
+        if since is not None and left_at is not None:
+            self._refused_since = since + now - max(since, left_at)
+        self._left_at = None
         due = self._retries[: bisect.bisect_right(self._retries, now, key=_retry_time)]
         del self._retries[: len(due)]
         for slot in due:
@@ -162,6 +164,7 @@ class Window:
             self._done += 1
             if self._on_progress is not None:
                 self._on_progress(Progress(self._done, len(self._ids), self._skipped, slot.trace_id, error))
+            self._left_at = _clock.monotonic()
             return slot.detail
         finally:
             del slot, error, wrong  # an error's traceback refers to this frame, which must not refer back to the error
