@@ -1398,6 +1398,7 @@ def with_closed(descriptors: str, *arguments: object, module: str = "artanis_cli
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
 @pytest.mark.parametrize(
     ("descriptors", "command", "code", "error"),
@@ -1431,6 +1432,7 @@ def test_closed_streams(
     assert re.fullmatch(error, result.err.strip())
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform == "win32", reason="processes there always have streams")
 @pytest.mark.parametrize(("descriptors", "code"), [("0", None), ("1", 2), ("2", None), ("12", 2)])
 def test_closed_streams_of_the_contract_check(at_sandbox: Sandbox, descriptors: str, code: int | None) -> None:
@@ -1476,6 +1478,7 @@ def test_login_with_a_byte_order_mark(at_sandbox: Sandbox, tmp_path: Path, encod
     assert tomllib.loads(config(tmp_path).read_text())["default"]["api_key"] == at_sandbox.api_key
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_prompts_in_a_pipe_of_another_encoding(at_server: Server, encoding: str) -> None:
     """The text of a prompt is written in UTF-8, byte for byte, and so are differences."""

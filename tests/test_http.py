@@ -18,6 +18,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -1026,6 +1027,7 @@ def test_foreign_exceptions_pass_through(
     assert (sleeps, server.requests) == ([], [])
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
 @pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError])
 @pytest.mark.parametrize("where", ["answer", "body", "error body", "slot", "retry", "key", "iter", "export", "cache"])
@@ -1182,6 +1184,8 @@ class Cancelling:
 def test_cancelled_calls_leave_no_connection(phase: tuple[str, Silent], kind: str, max_connections: int) -> None:
     """Wherever a call is cancelled, its connection is closed. Native cancellation may come twice."""
     name, silent = phase
+    if name == "connect" and kind == "asyncio" and tuple(map(int, version("anyio").split(".")[:2])) < (4, 16):
+        pytest.skip("older versions of anyio leave a connection that is just made to the garbage collector")
     scheme = "https" if name in ("tls", "proxy", "tunnel") else "http"
     httpx_args: dict[str, Any] = {"limits": httpx.Limits(max_connections=2)} if max_connections == 3 else {}
     in_flight = 2 if httpx_args else min(max_connections, 4)
