@@ -58,7 +58,7 @@ endef
 demo: .venv-demo/.ready ## Read prompts and reviewed traces from the bundled sandbox (10 s; LIVE=1: from Artanis, with your credentials)
 	@PYTHONPATH=generated:overlay .venv-demo/bin/python examples/demo.py $(if $(LIVE),--live)
 
-test: ## Run every check (6 min)
+test: ## Run every check (7 min)
 	@$(MAKE) --no-print-directory --jobs=2 checks
 	@$(MAKE) --no-print-directory unit PYTEST_ARGS=
 	@$(MAKE) --no-print-directory lowest PYTEST_ARGS=
