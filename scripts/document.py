@@ -59,7 +59,7 @@ Object = dict[str, Any]
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where, as a JSON pointer."""
+    """A problem of the document, and the JSON pointer of its place."""
 
     pointer: str
     message: str

@@ -77,7 +77,7 @@ class Served:
         return self
 
     def source_of(self, step_id: str) -> Literal["api", "snapshot", "fallback"]:
-        """Return where the prompt of a step comes from. Only fallbacks have no id."""
+        """Return where the prompt of a step comes from. Fallbacks are recognised by their empty id."""
         return self.source if self.prompts[step_id].id else "fallback"
 
     def age(self) -> float | None:
