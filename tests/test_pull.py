@@ -464,9 +464,9 @@ def test_a_read_only_directory(server: Server, client: Artanis, pulled: Path) ->
 @pytest.mark.parametrize(
     ("versions", "problem"),
     [
-        ([version("v0", "x")], "'tone' has 0 active versions"),
-        ([], "'tone' has 0 active versions"),
-        ([version("v0", "x", active=True), version("v1", "y", active=True)], "'tone' has 2 active versions"),
+        ([version("v0", "x")], "not 0"),
+        ([], "not 0"),
+        ([version("v0", "x", active=True), version("v1", "y", active=True)], "not 2"),
     ],
 )
 def test_not_one_active_version(
@@ -474,7 +474,7 @@ def test_not_one_active_version(
 ) -> None:
     """Anything but one active version violates the contract, and nothing is written."""
     serve(server, TWO, p1=versions)
-    with pytest.raises(APIResponseValidationError, match=rf"^GET {server.url}/api/prompts/p1: .*{problem}, not one"):
+    with pytest.raises(APIResponseValidationError, match=rf"^GET {server.url}/api/prompts/p1: .*'tone' .* {problem}\."):
         pull_prompts(client, tmp_path / "prompts")
     assert not (tmp_path / "prompts").exists()
 
@@ -514,7 +514,7 @@ def test_two_prompts_of_one_step(server: Server, client: Artanis, tmp_path: Path
     versions = [version("v", "x", active=True)]
     histories = {f"/api/prompts/{twin['id']}": {**twin, "versions": versions} for twin in twins}
     server.answers[:] = [lambda request: Answer(body=histories.get(request.path, {"prompts": twins}))]
-    with pytest.raises(APIResponseValidationError, match="the step 'classify' has two prompts"):
+    with pytest.raises(APIResponseValidationError, match="not two for 'classify'"):
         pull_prompts(client, tmp_path / "prompts")
     assert not (tmp_path / "prompts").exists()
 

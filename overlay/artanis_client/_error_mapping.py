@@ -60,12 +60,9 @@ def status_error(
 def shape_error(response: httpx.Response, path: str, problem: str) -> APIResponseValidationError:
     """Return the error for a 2xx response that does not match the contract."""
     request = response.request
-    path, problem = printable(_redact(path, request)), printable(_redact(problem, request))
-    return APIResponseValidationError(
-        f"{response.status_code}, but the body does not match the contract: {f'{path} ' if path else 'it '}{problem}. "
-        "The response may be corrupt, or the API has changed.",
-        path=path,
-        problem=problem,
+    return APIResponseValidationError.of(
+        _redact(path, request),
+        _redact(problem, request),
         status_code=response.status_code,
         body=_error_body(response),
         method=request.method,

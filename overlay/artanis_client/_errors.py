@@ -138,6 +138,16 @@ class APIResponseValidationError(ArtanisError):
         self.url = url
         super().__init__(f"{method} {url}: {message}".strip())
 
+    @classmethod
+    def of(cls, path: str, problem: str, *, status_code: int = 200, **attributes: Any) -> APIResponseValidationError:
+        """Return the error for a mismatch, with a message that says where and what."""
+        path, problem = printable(path), printable(problem)
+        message = (
+            f"{status_code}, but the body does not match the contract: {path or 'it'} {problem}. "
+            "The response may be corrupt, or the API has changed."
+        )
+        return cls(message, path=path, problem=problem, status_code=status_code, **attributes)
+
 
 class APIStatusError(ArtanisError):
     """The API answered with a status other than 2xx.

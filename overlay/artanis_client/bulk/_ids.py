@@ -11,7 +11,7 @@ from artanis_api.models import Prompt, PromptHistory
 from .._arguments import is_id
 from .._client import Artanis, AsyncArtanis, credentials_of
 from .._credentials import Credentials
-from .._errors import APIResponseValidationError, printable
+from .._errors import APIResponseValidationError
 
 LONGEST_ID = 2000  # characters; servers refuse URLs of 8 KiB, and httpx those of 64 KiB
 
@@ -35,15 +35,8 @@ def find_id_error(
     else:
         return None
     key = credentials.key.known
-    problem = printable(key.redact(problem) if key else problem)
-    return APIResponseValidationError(
-        f"200, but the body does not match the contract: {path} {problem}. "
-        "The response may be corrupt, or the API has changed.",
-        path=path,
-        problem=problem,
-        method="GET",
-        url=url,
-    )
+    problem = key.redact(problem) if key else problem
+    return APIResponseValidationError.of(path, problem, method="GET", url=url)
 
 
 def check_prompt_ids(

@@ -205,12 +205,13 @@ def _render(
     for prompt, history in sorted(prompts, key=lambda pair: pair[0].step_id):
         step = prompt.step_id
         if step in entries:
-            raise APIResponseValidationError(f"the step {step!r} has two prompts, not one", method="GET", url=url)
+            problem = f"should have one prompt for each step, not two for {step!r}"
+            raise APIResponseValidationError.of("prompts", problem, method="GET", url=url)
         # Content and version come from the same response: another version may have become active since the list.
         active = [version for version in history.versions if version.is_active]
         if len(active) != 1:
-            problem = f"the prompt of {step!r} has {len(active)} active versions, not one"
-            raise APIResponseValidationError(problem, method="GET", url=f"{url}/{prompt.id}")
+            problem = f"of {step!r} should have one active version, not {len(active)}"
+            raise APIResponseValidationError.of("versions", problem, method="GET", url=f"{url}/{prompt.id}")
         text_name, schema_name = make_file_names(step)
         own = {text_name: active[0].content.encode("utf-8", "surrogatepass")}
         if history.output_schema is not None:
