@@ -17,6 +17,12 @@ help: ## Show this list (times: on two cores, once the packages have been downlo
 
 # Environments. Every target sets up what it needs. Packages are pinned with hashes; uv itself comes with pip.
 
+# Trust the certificate authorities of this machine, as pip does. By itself, uv would refuse a proxy that inspects TLS.
+ifndef UV_SYSTEM_CERTS
+export UV_SYSTEM_CERTS := $(shell $(PYTHON) -c 'import os, ssl; p = ssl.get_default_verify_paths(); \
+	print(int(bool(p.cafile or p.capath and os.listdir(p.capath))))' 2>/dev/null)
+endif
+
 setup: $(VENV)/.ready ## Make .venv with all development tools (10 s; every other target does what it needs by itself)
 
 $(UV): requirements/uv.txt
