@@ -1084,13 +1084,13 @@ def test_a_time_limit(
 
 
 @pytest.mark.parametrize("kind", [Limit, TimeoutError, ConnectionError, KeyError, ValueError])
-@pytest.mark.parametrize("is_raised_by_a_handler", [True, False])
+@pytest.mark.parametrize("handler", ["a function", "a partial", None])
 def test_a_time_limit_while_an_answer_is_parsed(
-    both: Both, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], is_raised_by_a_handler: bool
+    both: Both, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], handler: str | None
 ) -> None:
     """It arrives as it was raised, too. Without a signal handler, as of a limit for threads, other types do."""
     limit = kind("too long")
-    is_of_parser = kind in (KeyError, ValueError) and not is_raised_by_a_handler
+    is_of_parser = kind in (KeyError, ValueError) and handler is None
     calls: list[object] = []
 
     def on_signal(*_: object) -> None:
@@ -1099,14 +1099,14 @@ def test_a_time_limit_while_an_answer_is_parsed(
     def parse(value: object) -> Any:
         calls.append(value)
         if is_of_parser or len(calls) == 1:
-            if is_raised_by_a_handler:
+            if handler is not None:
                 signal.raise_signal(signal.SIGINT)
             raise limit
         return models.PromptList([])
 
     both.server.answer(body={"prompts": [PROMPT]})
     monkeypatch.setattr(models.PromptList, "from_dict", parse)
-    previous = signal.signal(signal.SIGINT, on_signal)
+    previous = signal.signal(signal.SIGINT, functools.partial(on_signal) if handler == "a partial" else on_signal)
     try:
         with pytest.raises(APIResponseValidationError if is_of_parser else kind) as caught:
             both.run(lambda client: client.prompts.list())

@@ -111,8 +111,9 @@ class Key:
 
 def raised_by_signal_handler(error: Exception) -> bool:
     """Return whether it ends what one thread does, as a time limit does, and says nothing about what failed."""
-    handlers = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
-    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = [getattr(getattr(handler, "func", handler), "__code__", None) for handler in handlers]  # also of partials
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _match_character(char: str) -> str:
