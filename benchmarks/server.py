@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,7 +87,7 @@ def plain_server(*options: str) -> Iterator[dict[str, Any]]:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    project = make_projects(traces=60, seed=0)[0]
+    project = make_projects(traces=60, seed=0, now=datetime(2026, 4, 30, 18, tzinfo=UTC))[0]
     samples = json.loads(project.list_body("traces"))["traces"]
     Api.options = options
     details = [encode(project.detail("traces", sample["id"]) or {}) for sample in samples]

@@ -174,7 +174,8 @@ def main() -> None:
             if not is_live:
                 from artanis_client.sandbox import Sandbox  # which needs an extra
 
-                settings |= stack.enter_context(Sandbox(seed=268)).credentials  # traces with every kind of review
+                sandbox = Sandbox(seed=268, now="2026-04-30T18:00Z")  # traces with every kind of review
+                settings |= stack.enter_context(sandbox).credentials
             client = stack.enter_context(Artanis(**settings))
             console.print(Text(f">>> client = Artanis({'' if is_live else '**sandbox.credentials'})", "dim"))
             console.print(plain(repr(client)))

@@ -26,6 +26,8 @@ from artanis_client.sandbox import Sandbox
 KEY = "test-key-of-no-value"
 LIMIT = 60.0
 """Seconds that only a hang takes: no test depends on how fast the machine is."""
+NOW = "2026-04-30T18:00Z"
+"""Time at which the data of a sandbox ends where a test depends on the dates."""
 IS_SLOW = bool(os.environ.get("ARTANIS_SLOW"))
 """Whether `make slow` runs the tests that take minutes."""
 

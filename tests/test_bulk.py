@@ -43,6 +43,7 @@ from artanis_client.sandbox import Sandbox
 from support import (
     KEY,
     LIMIT,
+    NOW,
     Answer,
     Both,
     Request,
@@ -58,7 +59,7 @@ from support import (
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=60) as sandbox:
+    with Sandbox(traces=60, now=NOW) as sandbox:
         yield sandbox
 
 

@@ -36,7 +36,7 @@ from artanis_client._files import warn_once
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
+from support import KEY, LIMIT, NOW, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
 
 COMMAND = (sys.executable, "-m", "artanis_client.cli")
 TAKE_THE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
@@ -59,7 +59,7 @@ needs_a_pseudo_terminal = pytest.mark.skipif(sys.platform == "win32", reason="th
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=20) as sandbox:
+    with Sandbox(traces=20, now=NOW) as sandbox:
         yield sandbox
 
 
@@ -1303,11 +1303,11 @@ def test_doctor_through_a_proxy(cli: Cli, at_server: Server, monkeypatch: pytest
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a signal ends the process without its say")
 def test_sandbox() -> None:
     """The sandbox prints its credentials as JSON, and a signal stops it without an error."""
-    command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--drift", "null", "--jsonl"]
+    command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--now", NOW, "--drift", "null", "--jsonl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as running:
         assert running.stdout is not None
         with Artanis(**json.loads(running.stdout.readline())) as client:
-            assert len(client.prompts.list()) > 0
+            assert f"{client.traces.list()[0].created_at:%Y-%m-%d}" == "2026-04-03"
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=LIMIT)
     assert (running.returncode, output) == (0, "")

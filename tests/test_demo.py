@@ -17,7 +17,7 @@ import pytest
 from rich.cells import cell_len
 
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace
+from support import KEY, LIMIT, NOW, PROMPT, Answer, Request, Server, span, trace
 
 pytestmark = pytest.mark.tooling
 
@@ -136,7 +136,7 @@ def shown() -> str:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=30) as running:
+    with Sandbox(traces=30, now=NOW) as running:
         yield running
 
 

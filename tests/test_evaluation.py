@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from artanis_client import Artanis, EvaluationExample, Outcome, examples, models, outcome, scorecard, split
 from artanis_client.sandbox import Sandbox
-from support import IS_SLOW, Server, span, trace
+from support import IS_SLOW, NOW, Server, span, trace
 
 thorough = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -591,7 +591,7 @@ def test_scorecard_keeps_nothing() -> None:
 
 def test_a_project() -> None:
     """Every span of the sandbox becomes one example, and the scorecard counts each once."""
-    with Sandbox(traces=40) as sandbox, Artanis(**sandbox.credentials) as client:
+    with Sandbox(traces=40, now=NOW) as sandbox, Artanis(**sandbox.credentials) as client:
         details = [client.traces.get(one.id) for one in client.traces.list()]
     made = [one for trace in details for one in examples(trace)]
     assert [one.span_id for one in made] == [one.id for trace in details for one in trace.spans]

@@ -39,7 +39,23 @@ from artanis_client import (
     models,
 )
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Both, Request, Server, ids, mount, serve, span, trace, unmeasured, until
+from support import (
+    KEY,
+    LIMIT,
+    NOW,
+    PROMPT,
+    Answer,
+    Both,
+    Request,
+    Server,
+    ids,
+    mount,
+    serve,
+    span,
+    trace,
+    unmeasured,
+    until,
+)
 
 FORMULA = "=+@\t\r\n\uff1d\uff0b\uff0d\uff20-"
 TEXT = ("trace_id", "span_id", "step_id", "prompt_version_id", "trace_status")
@@ -48,7 +64,7 @@ FREE_JSON = ("input", "output", "approved_output", "feedback", "metadata", "trac
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=40) as sandbox:
+    with Sandbox(traces=40, now=NOW) as sandbox:
         yield sandbox
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from artanis_client import _errors
 from artanis_client.sandbox import Sandbox
-from support import LIMIT
+from support import LIMIT, NOW
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=20) as sandbox:
+    with Sandbox(traces=20, now=NOW) as sandbox:
         yield sandbox
 
 

@@ -25,7 +25,7 @@ from artanis_client import Artanis, EvaluationExample, ScorecardRow, examples, r
 from artanis_client._errors import printable
 from artanis_client.report import _corrections, report_html
 from artanis_client.sandbox import Sandbox
-from support import IS_SLOW, unmeasured
+from support import IS_SLOW, NOW, unmeasured
 
 NOON = datetime(2026, 4, 8, 12, tzinfo=UTC)
 FOLDER = Path(report.__file__).parent
@@ -91,7 +91,7 @@ def charts(root: ElementTree.Element) -> list[ElementTree.Element]:
 
 @pytest.fixture(scope="module")
 def project() -> list[EvaluationExample]:
-    with Sandbox(traces=60) as sandbox, Artanis(**sandbox.credentials) as client:
+    with Sandbox(traces=60, now=NOW) as sandbox, Artanis(**sandbox.credentials) as client:
         return [made for trace in client.traces.iter() for made in examples(trace)]
 
 

@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import Sandbox
-from support import LIMIT
+from support import LIMIT, NOW
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """A running sandbox without latency or faults."""
-    with Sandbox(traces=30) as running:
+    with Sandbox(traces=30, now=NOW) as running:
         yield running
 
 

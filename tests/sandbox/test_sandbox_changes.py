@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import Sandbox
-from support import LIMIT
+from support import LIMIT, NOW
 
 HERE = {"projectSlug": "support-chat"}
 
@@ -186,7 +186,7 @@ def test_same_changes_same_data(connect: Callable[..., httpx.Client]) -> None:
     """The same changes to the same data give the same result."""
 
     def change(seed: int) -> list[object]:
-        with Sandbox(traces=3, seed=seed) as sandbox:
+        with Sandbox(traces=3, seed=seed, now=NOW) as sandbox:
             api = Api(sandbox, connect(sandbox))
             prompt = api.listed("prompts")[0]["id"]
             version, trace = sandbox.add_version(prompt, "New."), sandbox.add_trace()

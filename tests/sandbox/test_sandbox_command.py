@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import DRIFTS
-from support import LIMIT
+from support import LIMIT, NOW
 
 COMMAND = ("-m", "artanis_client.sandbox")
 NEEDS_EXTRA = "the sandbox needs an extra: pip install 'artanis-client[sandbox]'"
@@ -25,7 +25,7 @@ NEEDS_EXTRA = "the sandbox needs an extra: pip install 'artanis-client[sandbox]'
 def test_command(number: signal.Signals, python_environment: dict[str, str]) -> None:
     """The command prints exports that point to a working server, and stops quietly on a signal."""
     process = subprocess.Popen(
-        [sys.executable, *COMMAND, "--port", "0", "--traces", "3", "--drift", "renamed-key", "--drift", "wrong-type"],
+        [sys.executable, *COMMAND, "--port", "0", "--traces", "3", "--now", NOW, "--drift", "renamed-key"],
         env=python_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,7 +43,11 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
             trust_env=False,
             timeout=LIMIT,
         )
-        assert [type(trace["createdAt"]) for trace in response.json()["items"]] == [int] * 3
+        assert [trace["createdAt"][:10] for trace in response.json()["items"]] == [
+            "2026-04-12",
+            "2026-04-10",
+            "2026-03-10",
+        ]
         process.send_signal(number)
         output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
@@ -56,6 +60,7 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
     ("arguments", "message"),
     [
         (("--latency", "-1"), "latency must be from 0 to 3600, not -1.0"),
+        (("--now", "never"), "now must be a datetime or ISO 8601 text such as 2026-04-30T18:00Z, not 'never'"),
         (("--fault-rate", "1.5"), "fault_rate must be from 0 to 1, not 1.5"),
         (("--drift", "nonsense", "--drift", "null"), "Unknown drift: nonsense. Choose from undocumented-field, "),
     ],

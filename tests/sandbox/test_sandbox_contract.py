@@ -15,6 +15,7 @@ from artanis_client.contract import load_contract
 from artanis_client.contract._contract import operations_of
 from artanis_client.sandbox import DRIFTS, Sandbox
 from artanis_client.sandbox._data import LIST_KEYS
+from support import NOW
 
 
 def closed(node: Any) -> Any:
@@ -258,14 +259,14 @@ VIOLATIONS = {
 @pytest.fixture(scope="module")
 def few(connect: Callable[..., httpx.Client]) -> Iterator[httpx.Client]:
     """A client of a sandbox with the same few traces as those that drift."""
-    with Sandbox(traces=8) as sandbox:
+    with Sandbox(traces=8, now=NOW) as sandbox:
         yield connect(sandbox)
 
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_each_drift_is_a_violation(name: str, few: httpx.Client, connect: Callable[..., httpx.Client]) -> None:
     """Each drift violates the contract at these paths, in this way, and nowhere else."""
-    with Sandbox(traces=8, drift=[name]) as drifted:
+    with Sandbox(traces=8, now=NOW, drift=[name]) as drifted:
         found = violations(connect(drifted), few)
     assert {violation.partition(": ")[0] for violation in found} == set(VIOLATIONS[name])
     for path, what in VIOLATIONS[name].items():

@@ -3,20 +3,26 @@
 import hashlib
 import json
 import re
+import runpy
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from artanis_client.sandbox import Sandbox
+from artanis_client.sandbox import Sandbox, _sandbox
+from support import NOW
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def digest(seed: int) -> str:
     """Return a hash of all data of a sandbox with this seed."""
     sha256 = hashlib.sha256()
-    with Sandbox(traces=8, seed=seed) as sandbox:
+    with Sandbox(traces=8, seed=seed, now=NOW) as sandbox:
         headers = {"x-api-key": sandbox.api_key, "x-org-slug": sandbox.org_slug}
         with httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False, timeout=60) as client:
             for path in ("/api/prompts", "/api/traces", "/api/knowledge-docs"):
@@ -69,11 +75,83 @@ def test_number_of_traces(connect: Callable[..., httpx.Client]) -> None:
 
 
 def test_newest_first_over_weeks(traces: list[dict[str, Any]]) -> None:
-    """Traces come newest first and reach back over weeks."""
+    """Traces come newest first and reach back over eight weeks before the chosen time."""
     created = [trace["createdAt"] for trace in traces]
     assert created == sorted(created, reverse=True)
     assert created[0] > "2026-04-28"
     assert created[-1] < "2026-03-10"
+
+
+@pytest.mark.parametrize("when", [datetime(2026, 11, 28, 9, 30, tzinfo=UTC), datetime(2027, 11, 28, tzinfo=UTC)])
+def test_the_last_month_is_never_empty(
+    when: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The documented export of the corrections of the last month finds some in a default sandbox, in any year."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        if "date.today()" in block
+    ]
+    assert blocks
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return when.astimezone(tz)
+
+    monkeypatch.setattr(_sandbox, "datetime", Clock)
+    monkeypatch.chdir(tmp_path)
+    with Sandbox() as sandbox:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        for block in blocks:
+            script = block.replace("date.today()", f"date({when.year}, {when.month}, {when.day})")
+            Path("block.py").write_text(script, encoding="utf-8")
+            runpy.run_path("block.py", run_name="__main__")
+    for line in capsys.readouterr().out.splitlines():
+        count, _, traces = line.partition(" corrections from ")
+        assert int(count) > 10
+        assert traces.endswith(" traces")
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        "2025-01-31T18:00Z",
+        "2025-01-31T20:00:00+02:00",
+        "2025-01-31T18:00",
+        datetime(2025, 1, 31, 18),
+        datetime(2025, 1, 31, 13, tzinfo=timezone(timedelta(hours=-5))),
+    ],
+)
+def test_all_dates_move_with_the_time(now: str | datetime, connect: Callable[..., httpx.Client]) -> None:
+    """With another time, all dates move by the same amount and nothing else changes, changes included."""
+
+    def read(now: str | datetime, by: timedelta) -> object:
+        with Sandbox(traces=9, now=now) as sandbox:
+            sandbox.review(sandbox.add_trace(), comment="Right.")
+            client = connect(sandbox)
+            bodies: list[Any] = []
+            for path in ("/api/prompts", "/api/traces", "/api/knowledge-docs"):
+                bodies.append(client.get(path, params={"projectSlug": sandbox.project_slug}).json())
+                (items,) = bodies[-1].values()
+                bodies += [client.get(f"{path}/{item['id']}").json() for item in items]
+
+        def moved(found: re.Match[str]) -> str:
+            return (datetime.fromisoformat(found[0]) + by).isoformat(timespec="milliseconds")
+
+        return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", moved, json.dumps(bodies))
+
+    assert read(now, timedelta(days=454)) == read(NOW, timedelta())
+
+
+@pytest.mark.parametrize("now", ["yesterday", "", 0, date(2026, 4, 30)])
+def test_now_is_a_time(now: Any) -> None:
+    """Anything but a time is a ValueError that shows a valid one."""
+    with pytest.raises(ValueError, match=r"^now must be a datetime or ISO 8601 text such as 2026-04-30T18:00Z, not "):
+        Sandbox(now=now)
 
 
 def test_timestamps(traces: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:

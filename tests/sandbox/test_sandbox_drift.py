@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from artanis_client.sandbox import DRIFTS, Sandbox
+from support import NOW
 
 PROMPTS, PROMPT, NO_PROMPT = "/api/prompts", "/api/prompts/{id}", "/api/prompts/unknown"
 TRACES, TRACE, NO_TRACE = "/api/traces", "/api/traces/{id}", "/api/traces/unknown"
@@ -36,7 +37,7 @@ def ask_drifted(client: httpx.Client, connect: Callable[..., httpx.Client]) -> C
     """Request each kind of response from a sandbox with drifts."""
 
     def ask_drifted(names: Iterable[str]) -> dict[str, Answer]:
-        with Sandbox(traces=30, drift=names) as drifted:
+        with Sandbox(traces=30, now=NOW, drift=names) as drifted:
             return ask(connect(drifted), client)
 
     return ask_drifted

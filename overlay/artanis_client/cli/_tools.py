@@ -16,6 +16,7 @@ from ._output import note, out, out_object, rows
 @click.option("--port", type=int, default=8400, show_default=True, help="Port to listen on; 0 selects a free one.")
 @click.option("--traces", type=int, default=60, show_default=True, help="Number of traces in the project.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Selects the data and the faults.")
+@click.option("--now", metavar="TIME", help="Time at which the data ends, such as 2026-04-30T18:00Z.")
 @click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each response.")
 @click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that fail, 0 to 1.")
 @click.option("--drift", multiple=True, metavar="NAME", help="Deviate from openapi.yaml; an unknown name lists all.")

@@ -45,6 +45,12 @@ def _parser(drifts: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8400, help="port to listen on; 0 selects a free one")
     parser.add_argument("--traces", type=int, default=60, help="number of traces in the project")
     parser.add_argument("--seed", type=int, default=0, help="selects the data and the faults")
+    parser.add_argument(
+        "--now",
+        metavar="TIME",
+        default=argparse.SUPPRESS,
+        help="time at which the data ends, such as 2026-04-30T18:00Z (default: the present time)",
+    )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds to wait before each response")
     parser.add_argument("--fault-rate", type=float, default=0.0, help="share of requests that fail, from 0 to 1")
     parser.add_argument(

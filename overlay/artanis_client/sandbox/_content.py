@@ -1,14 +1,18 @@
 """The texts of the sandbox, from `content.toml`."""
 
 import tomllib
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, NamedTuple
+
+_NOW = datetime(2026, 4, 30, 18, tzinfo=UTC)  # the time of the sandbox for which `content.toml` has its dates
 
 
 class Version(NamedTuple):
     """A version of a prompt or document."""
 
-    created: str
+    created: int
+    """Milliseconds before `now`, the time of the sandbox."""
     content: str
     right: float = 0
     """Share of the step's outputs that are right while this prompt version is active."""
@@ -23,10 +27,9 @@ class Versions(NamedTuple):
     fields: dict[str, Any]
     """The other fields that the API returns."""
 
-    def at(self, timestamp: str) -> int:
-        """Return the index of the version that was active at a time."""
-        used = self.versions[1 : self.active + 1]
-        return sum(version.created <= timestamp for version in used)  # timestamps of one format sort by time
+    def at(self, before: int) -> int:
+        """Return the index of the version that was active so many milliseconds before `now`."""
+        return sum(version.created >= before for version in self.versions[1 : self.active + 1])
 
 
 class Case(NamedTuple):
@@ -40,6 +43,8 @@ class Case(NamedTuple):
 
 
 def _versions(data: dict[str, Any], **fields: Any) -> Versions:
+    for version in data["versions"]:
+        version["created"] = (_NOW - datetime.fromisoformat(version["created"])) // timedelta(milliseconds=1)
     return Versions(data["active"], [Version(**version) for version in data["versions"]], fields)
 
 

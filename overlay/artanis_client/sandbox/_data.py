@@ -1,14 +1,15 @@
 """The projects of the sandbox: what the API returns, and the changes that a test can make while the sandbox runs.
 
-The first data depends on the seed alone. Changes are dated one minute after another, after all of that data.
+The first data depends on the seed and the time alone. Changes are dated one minute after another, after all of it.
 """
 
 import json
+from datetime import datetime
 from typing import Any
 
 from ._content import DOCS, PROMPTS, Versions
 from ._random import KeyedRandom
-from ._runs import MINUTE, JsonObject, Runs, timestamp
+from ._runs import MINUTE, JsonObject, Runs
 
 # The field of a list's body that contains the items, by resource.
 LIST_KEYS = {"prompts": "prompts", "traces": "traces", "knowledge-docs": "knowledgeDocs"}
@@ -26,14 +27,14 @@ class Project:
     never alters them.
     """
 
-    def __init__(self, org: str, slug: str, *, seed: int, traces: int, empty: bool = False) -> None:
+    def __init__(self, org: str, slug: str, *, seed: int, now: datetime, traces: int, empty: bool = False) -> None:
         """Make the data; with `empty`, there are no prompts and no knowledge docs."""
         self.org = org
         self.slug = slug
         self._random = KeyedRandom(f"{seed}/{slug}")
         self.id = self._random.id("project")
         self._changes = 0
-        self._runs = Runs(self._random, traces)
+        self._runs = Runs(self._random, traces, now)
         self._trace_index: dict[str, int] = {}
         self._listed: dict[str, dict[str, bytes]] = {resource: {} for resource in LIST_KEYS}  # encoded items by id
         self._details: dict[str, dict[str, JsonObject]] = {
@@ -106,7 +107,7 @@ class Project:
             "spanId": ids[step or "handle"],
             "userId": self._random.id("reviewer", 0),
             "content": comment,
-            "createdAt": timestamp(change * MINUTE),
+            "createdAt": self._runs.timestamp(change * MINUTE),
         }
         comments = [*trace["feedback"], *([] if comment is None else [feedback])]
         self._details["traces"][trace_id] = {**trace, "spans": spans, "feedback": comments}
@@ -118,7 +119,7 @@ class Project:
             "id": self._random.id(prompt["stepId"], len(prompt["versions"])),
             "content": content,
             "isActive": False,
-            "createdAt": timestamp(self._next_change() * MINUTE),
+            "createdAt": self._runs.timestamp(self._next_change() * MINUTE),
         }
         self._details["prompts"][prompt_id] = {**prompt, "versions": [*prompt["versions"], version]}
         self.activate_version(prompt_id, str(version["id"]))
@@ -131,7 +132,7 @@ class Project:
         active = next((version for version in versions if version["isActive"]), None)
         if active is None:
             raise KeyError(f"the prompt has no version {version_id!r}")
-        changed = {"content": active["content"], "updatedAt": timestamp(self._next_change() * MINUTE)}
+        changed = {"content": active["content"], "updatedAt": self._runs.timestamp(self._next_change() * MINUTE)}
         listed = json.loads(self._listed["prompts"][prompt_id])
         self._details["prompts"][prompt_id] = {**prompt, "versions": versions}
         self._listed["prompts"] = {**self._listed["prompts"], prompt_id: encode({**listed, **changed})}
@@ -147,7 +148,7 @@ class Project:
                 "id": self._random.id(name, index),
                 "content": version.content,
                 "isActive": index == contents.active,
-                "createdAt": version.created,
+                "createdAt": self._runs.timestamp(version.created),
             }
             for index, version in enumerate(contents.versions)
         ]
@@ -158,7 +159,7 @@ class Project:
         self._listed[resource][item["id"]] = encode({**item, "content": active["content"], **dates})
 
     def _next_change(self) -> int:
-        """Return the number of the next change: the index of an added run, and a time in minutes before END."""
+        """Return the number of the next change: the index of an added run, and its time in minutes before `now`."""
         self._changes -= 1
         return self._changes
 
@@ -167,12 +168,12 @@ def _remove_item(items: dict[str, bytes], item_id: str) -> dict[str, bytes]:
     return {key: value for key, value in items.items() if key != item_id}
 
 
-def make_projects(*, traces: int, seed: int) -> list[Project]:
+def make_projects(*, traces: int, seed: int, now: datetime) -> list[Project]:
     """Make every project of the sandbox; the first has this many traces, the others have few or none."""
     few = min(traces, 12)
     return [
-        Project("sandbox-org", "support-chat", seed=seed, traces=traces),
-        Project("sandbox-org", "support-mail", seed=seed, traces=few),
-        Project("sandbox-org", "new-project", seed=seed, traces=0, empty=True),
-        Project("other-org", "other-project", seed=seed, traces=few),
+        Project("sandbox-org", "support-chat", seed=seed, now=now, traces=traces),
+        Project("sandbox-org", "support-mail", seed=seed, now=now, traces=few),
+        Project("sandbox-org", "new-project", seed=seed, now=now, traces=0, empty=True),
+        Project("other-org", "other-project", seed=seed, now=now, traces=few),
     ]

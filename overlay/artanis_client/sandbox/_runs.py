@@ -5,17 +5,17 @@ known here, and reviewers approve it: they accept a right output and correct a w
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ._content import CASES, COMMENTS, LABELS, PROMPTS
 from ._random import KeyedRandom
+from ._times import write_time
 
 JsonObject = dict[str, Any]
 
-END = datetime(2026, 4, 30, 18, tzinfo=UTC)  # the newest of the first traces is a little older
-WEEKS = 8  # between END and the oldest trace, however many traces there are
-DAY = 24 * 3600 * 1000  # times are whole milliseconds before END, and negative after it
+WEEKS = 8  # between the time of the sandbox and the oldest trace, however many traces there are
+DAY = 24 * 3600 * 1000  # times are whole milliseconds before `now`, the time of the sandbox, and negative after it
 MINUTE = 60 * 1000
 
 STEPS = {  # parent, start and duration; the times are shares of the trace's duration
@@ -25,11 +25,6 @@ STEPS = {  # parent, start and duration; the times are shares of the trace's dur
     "answer": ("handle", 0.35, 0.6),
     "tone": ("answer", 0.7, 0.2),
 }
-
-
-def timestamp(before_end: int) -> str:
-    """Write a time as the API does."""
-    return f"{(END - timedelta(milliseconds=before_end)).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 class Step(NamedTuple):
@@ -44,10 +39,15 @@ class Step(NamedTuple):
 class Runs:
     """The runs of one project, by index: 0 is the newest of the first runs; -1, -2 and so on were added later."""
 
-    def __init__(self, random: KeyedRandom, count: int) -> None:
-        """Spread `count` runs evenly over the weeks."""
+    def __init__(self, random: KeyedRandom, count: int, now: datetime) -> None:
+        """Spread `count` runs evenly over the weeks before `now`, the time of the sandbox."""
         self._random = random
         self._count = count
+        self._now = now
+
+    def timestamp(self, before: int) -> str:
+        """Write a time, in milliseconds before `now`, as the API does."""
+        return write_time(self._now - timedelta(milliseconds=before))
 
     def trace(self, index: int) -> JsonObject:
         """Return a trace as the list shows it."""
@@ -57,8 +57,8 @@ class Runs:
             "id": self._random.id("trace", index),
             "status": "failed" if self._failed(index) else "completed",
             "metadata": user if self._random.number(index, "known") < 0.9 else {},
-            "createdAt": timestamp(began),
-            "updatedAt": timestamp(began - took),
+            "createdAt": self.timestamp(began),
+            "updatedAt": self.timestamp(began - took),
         }
 
     def detail(self, index: int) -> JsonObject:
@@ -83,10 +83,10 @@ class Runs:
                 "output": step.output,
                 "approvedOutput": step.right if self._random.number(index, "reviewed", name) < reviewed else None,
                 "metadata": {"latency_ms": int(duration * took)} if name in PROMPTS else {},
-                "createdAt": timestamp(began - int(start * took)),
+                "createdAt": self.timestamp(began - int(start * took)),
             }
             if name in PROMPTS:
-                span["promptVersionId"] = self._random.id(name, PROMPTS[name].at(timestamp(began)))
+                span["promptVersionId"] = self._random.id(name, PROMPTS[name].at(began))
             elif name != "retrieve":  # the API may return null or leave the field out, so one step has each
                 span["promptVersionId"] = None
             spans.append(span)
@@ -98,7 +98,7 @@ class Runs:
         case = random.choice(CASES, index, "case")
         order = f"A-{10_000 + int(90_000 * random.number(index, 'order'))}"
         text, answer, poor_answer = (text.format(order=order) for text in (case.text, case.answer, case.poor_answer))
-        began = timestamp(self._timing(index)[0])
+        began, _ = self._timing(index)
         right = {
             name: random.number(index, "right", name) < prompt.versions[prompt.at(began)].right
             for name, prompt in PROMPTS.items()
@@ -139,11 +139,11 @@ class Runs:
                 "spanId": span["id"],
                 "userId": self._random.id("reviewer", int(3 * self._random.number(index, "reviewer"))),
                 "content": "Just right." if accepted else self._random.choice(COMMENTS[step], index, "comment", step),
-                "createdAt": timestamp(began - later),
+                "createdAt": self.timestamp(began - later),
             }
 
     def _timing(self, index: int) -> tuple[int, int]:
-        """Return when a trace began, in milliseconds before END, and how many milliseconds it took."""
+        """Return when a trace began, in milliseconds before `now`, and how many milliseconds it took."""
         took = 1_500 + int(3_500 * self._random.number(index, "took"))
         if index < 0:
             return index * MINUTE, took

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from datetime import UTC, datetime
 from typing import Any, Self, TypedDict, cast
 
 import uvicorn
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ._app import API_KEY, Behaviour, SandboxApp, check_range
 from ._data import Project, make_projects
 from ._drift import find_drifts
+from ._times import parse_time
 
 
 class Credentials(TypedDict):
@@ -29,14 +31,14 @@ class Credentials(TypedDict):
 class Sandbox(Behaviour):
     """The Artanis API on 127.0.0.1, served by a background thread during the `with` block.
 
-    The data depends only on `seed` and `traces`; the traces are from March and April 2026. `api_key` is valid for both
-    organizations; `other_org_slug` gets 403 for the data of `org_slug`. `project_slug` and `project_id` name the
-    project with the most data.
+    The data depends only on `seed`, `traces` and `now`; the traces are from the eight weeks before `now`. `api_key` is
+    valid for both organizations; `other_org_slug` gets 403 for the data of `org_slug`. `project_slug` and `project_id`
+    name the project with the most data.
 
     Any thread may change the data, and set `latency`, `fault_rate` and `status`, before and during the block; the next
-    request sees the change. Changes are dated one minute after another, starting at 18:01 UTC on 30 April 2026, so the
-    same changes in the same order result in the same data. A change takes milliseconds, even with 50,000 traces. An
-    unknown id raises `KeyError`.
+    request sees the change. Changes are dated one minute after another, the first one minute after `now`, so the same
+    changes in the same order result in the same data. A change takes milliseconds, even with 50,000 traces. An unknown
+    id raises `KeyError`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Sandbox(Behaviour):
         *,
         traces: int = 60,
         seed: int = 0,
+        now: datetime | str | None = None,
         latency: float = 0.0,
         fault_rate: float = 0.0,
         drift: Iterable[str] = (),
@@ -54,6 +57,8 @@ class Sandbox(Behaviour):
         Args:
             traces: Number of traces in the project; 50,000 take about a second to make.
             seed: Selects the data and the faults.
+            now: The time at which the data ends, as a `datetime` or ISO 8601 text (`2026-04-30T18:00Z`), so that the
+                data is the same every day. By default the present time.
             latency: Seconds to wait before each response.
             fault_rate: Share of requests, from 0 to 1, that fail: with 429 and `Retry-After`, with 503, or with half a
                 response and a closed connection.
@@ -61,14 +66,15 @@ class Sandbox(Behaviour):
             port: Port to listen on; 0 selects a free one. If the port is in use, entering the block raises `OSError`.
 
         Raises:
-            ValueError: If a number is out of range or a drift is unknown.
+            ValueError: If a number is out of range, `now` is not a time, or a drift is unknown.
 
         """
         super().__init__(latency, fault_rate)
         check_range("traces", traces, 0, 10_000_000)
         check_range("port", port, 0, 65535)
         drifts = find_drifts(drift)
-        projects = make_projects(traces=traces, seed=seed)
+        moment = datetime.now(UTC) if now is None else parse_time("now", now)
+        projects = make_projects(traces=traces, seed=seed, now=moment)
         project, other = projects[0], projects[-1]
         self._app = SandboxApp(projects, self, seed=seed, drifts=drifts)
         self._server = _Server(self._app)
