@@ -46,7 +46,7 @@ with Artanis() as client:
 @contextmanager
 def sandbox(*options: str) -> Iterator[dict[str, str]]:
     """The variables that point a client at a sandbox in another process."""
-    command = [sys.executable, "-m", "artanis_client.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-m", "artanis_client.sandbox", "--port", "0", "--quiet", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         exports = [shlex.split(process.stdout.readline())[1] for _ in range(4)]

@@ -943,7 +943,7 @@ def test_recheck(kind: str, tmp_path: Path) -> None:
         new = sandbox.add_trace()
         before = sandbox.request_count
         report = run(kind, sandbox, path, recheck="unreviewed")
-        assert {path.rpartition("/")[2] for _, path in sandbox.requests[before + 1 :]} == {new, *open_}
+        assert {request.path.rpartition("/")[2] for request in sandbox.requests[before + 1 :]} == {new, *open_}
         assert (report.traces, report.read) == (30, len(open_) + 1)
         run(kind, sandbox, whole)
         assert path.read_bytes() == whole.read_bytes()

@@ -405,7 +405,7 @@ def test_nothing_new(loaded: Warehouse, sandbox: Sandbox) -> None:
     counts, expected_requests = loaded.counts(), 1 + unreviewed(sandbox)
     before = sandbox.request_count
     assert not loaded.run()
-    paths = [path for _, path in sandbox.requests[before - sandbox.request_count :]]
+    paths = [request.path for request in sandbox.requests[before - sandbox.request_count :]]
     assert sum(path.startswith("/api/traces") for path in paths) == expected_requests
     assert sum(path.startswith("/api/prompts") for path in paths) == 1 + 3
     assert loaded.counts() == counts

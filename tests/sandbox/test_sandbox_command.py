@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from artanis_client.sandbox import DRIFTS
+from artanis_client.sandbox import DRIFTS, _sandbox
+from artanis_client.sandbox import __main__ as door
 from support import LIMIT, NOW
 
 COMMAND = ("-m", "artanis_client.sandbox")
@@ -52,8 +53,21 @@ def test_command(number: signal.Signals, python_environment: dict[str, str]) -> 
         output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert output == ""
-    assert errors.count("\n") == 1
-    assert "Ctrl-C" in errors
+    announced, logged = errors.splitlines()
+    assert "Ctrl-C" in announced
+    assert re.fullmatch(r"GET /api/traces 200 \d+ ms", logged)
+
+
+def test_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --quiet, no line is printed per request."""
+    served: list[Any] = []
+    monkeypatch.setattr(_sandbox, "serve", lambda _, on_request, **options: served.append((on_request, options)))
+    for arguments in ([], ["--quiet", "--rate-limit", "20"]):
+        assert door.main(arguments) == 0
+    (loud, _), (quiet, options) = served
+    assert loud is not None
+    assert quiet is None
+    assert options["rate_limit"] == 20
 
 
 @pytest.mark.parametrize(
@@ -89,21 +103,64 @@ def test_port_taken(run_python: Callable[..., Any]) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_plugin(tmp_path: pathlib.Path, run_python: Callable[..., Any]) -> None:
-    """All tests of a suite that uses the plugin share one running sandbox."""
+@pytest.mark.parametrize("options", [[], ["-p", "xdist", "-n", "2"]])
+def test_plugin(options: list[str], tmp_path: pathlib.Path, run_python: Callable[..., Any]) -> None:
+    """Tests share one running sandbox per process, each with the first data, and the code under test finds it."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]\n')
     (tmp_path / "test_user.py").write_text(
         """
-import httpx, pytest
+import os, pytest
+from artanis_client import Artanis
 
-@pytest.mark.parametrize("earlier", [0, 1])
-def test_user(artanis_sandbox, earlier):
-    assert artanis_sandbox.request_count == earlier
-    headers = {"x-api-key": artanis_sandbox.api_key, "x-org-slug": artanis_sandbox.org_slug}
-    params = {"projectSlug": artanis_sandbox.project_slug}
-    url = f"{artanis_sandbox.base_url}/api/traces"
-    response = httpx.get(url, params=params, headers=headers, trust_env=False, timeout=60)
-    assert len(response.json()["traces"]) == 60
+urls = set()
+
+@pytest.mark.parametrize("test", range(4))
+def test_user(artanis_env, artanis_sandbox, test):
+    assert artanis_env is artanis_sandbox
+    assert artanis_sandbox.requests == []
+    artanis_sandbox.add_prompt("summarise", "Summarise.")
+    artanis_sandbox.latency = 0.001
+    with Artanis() as client:
+        assert len(client.prompts.list()) == 4
+        assert len(client.traces.list()) == 60
+    urls.add(artanis_sandbox.base_url)
+    assert len(urls) == 1
+
+def test_without_the_environment(artanis_sandbox):
+    assert artanis_sandbox.latency == 0
+    assert os.environ["ARTANIS_PROFILE"] == "no-such-profile"
+"""
+    )
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *options, tmp_path]
+    result = run_python(*arguments, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", ARTANIS_PROFILE="no-such-profile")
+    assert "5 passed" in result.stdout, result.stdout
+
+
+def test_plugin_with_own_data(tmp_path: pathlib.Path, run_python: Callable[..., Any]) -> None:
+    """A suite that overrides the fixture of the session gets its own data in each test."""
+    (tmp_path / "conftest.py").write_text(
+        """
+import pytest
+from artanis_client.sandbox import Sandbox
+pytest_plugins = ["artanis_client.sandbox.pytest_plugin"]
+
+@pytest.fixture(scope="session")
+def artanis_sandbox_server():
+    with Sandbox(prompts={"summarise": "Summarise."}, traces=1) as sandbox:
+        yield sandbox
+"""
+    )
+    (tmp_path / "test_user.py").write_text(
+        """
+import pytest
+from artanis_client import Artanis, PromptCache
+
+@pytest.mark.parametrize("test", [0, 1])
+def test_user(artanis_env, test):
+    with Artanis() as client, PromptCache(client) as cache:
+        assert cache.get("summarise").content == "Summarise."
+        artanis_env.add_version(client.prompts.list()[0].id, "Changed.")
+        assert client.prompts.list()[0].content == "Changed."
 """
     )
     result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")

@@ -14,7 +14,8 @@ from functools import partial
 import httpx
 import pytest
 
-from artanis_client.sandbox import Sandbox
+from artanis_client import Artanis, _clock
+from artanis_client.sandbox import Sandbox, _server
 from support import LIMIT, wait_until
 
 HERE = {"projectSlug": "support-chat"}
@@ -42,7 +43,11 @@ def test_requests_are_recorded(connect: Callable[..., httpx.Client]) -> None:
         client = connect(sandbox, key="wrong-key")
         client.get("/api/traces", params=HERE)
         client.post("/api/prompts/some-id")
-        assert sandbox.requests == [("GET", "/api/traces"), ("POST", "/api/prompts/some-id")]
+        assert [request[:3] for request in sandbox.requests] == [
+            ("GET", "/api/traces", 401),
+            ("POST", "/api/prompts/some-id", 405),
+        ]
+        assert all(request.seconds >= 0 for request in sandbox.requests)
         assert sandbox.request_count == 2
 
 
@@ -58,14 +63,29 @@ def test_nothing_is_left_behind(connect: Callable[..., httpx.Client]) -> None:
         client.get("/api/traces", params=HERE)
 
 
-def test_stopping_does_not_wait_for_the_latency(connect: Callable[..., httpx.Client]) -> None:
+def test_stopping_does_not_wait_for_the_latency(
+    connect: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request that is waiting for the latency gets its response when the block ends."""
+    monkeypatch.setattr(_server, "GRACE", LIMIT)  # a second may be too short for the answer
     with ThreadPoolExecutor() as pool:
         with Sandbox(latency=600) as sandbox:
-            sandbox._server.config.timeout_graceful_shutdown = int(LIMIT)  # a second may be too short for the answer
             answer = pool.submit(connect(sandbox).get, "/api/traces", params=HERE)
             wait_until(lambda: sandbox.request_count)
         assert answer.result(LIMIT).status_code == 200
+
+
+def test_a_client_that_reads_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopping ends the connection of a client that does not read its response."""
+    monkeypatch.setattr(_server, "GRACE", 0.01)
+    with Sandbox(traces=20_000) as sandbox:
+        port = int(sandbox.base_url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(b"GET /api/traces?projectSlug=support-chat HTTP/1.1\r\nhost: x\r\n")
+            raw.sendall(b"x-api-key: sandbox-key\r\nx-org-slug: sandbox-org\r\n\r\n")
+            wait_until(lambda: sandbox.requests)
+            sandbox.__exit__()
+            assert repr(sandbox) == "<Sandbox, stopped>"
 
 
 def test_runs_once() -> None:
@@ -106,13 +126,14 @@ def test_port() -> None:
         ("latency", float("inf")),
         ("fault_rate", -0.1),
         ("fault_rate", 1.1),
+        ("rate_limit", 0),
         ("port", -1),
         ("port", 65536),
     ],
 )
 def test_numbers_out_of_range(argument: str, value: float) -> None:
     """A number out of range raises ValueError with its name."""
-    with pytest.raises(ValueError, match=rf"^{argument} must be from 0 to \d+, not {value}$"):
+    with pytest.raises(ValueError, match=rf"^{argument} must be from [01] to \d+, not {value}$"):
         Sandbox(**{argument: value})  # type: ignore[arg-type]
 
 
@@ -159,6 +180,37 @@ def test_latency(connect: Callable[..., httpx.Client]) -> None:
             started = time.perf_counter()
             connect(sandbox, key=key).get("/api/traces", params=HERE)
             assert time.perf_counter() - started >= 0.03
+
+
+def test_rate_limit(connect: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests beyond the limit of a second get 429 with Retry-After, and are accepted in the next second."""
+    now = 1000.0
+    monkeypatch.setattr(_clock, "monotonic", lambda: now)
+    with Sandbox(traces=0, rate_limit=3) as sandbox:
+        client = connect(sandbox)
+
+        def statuses(count: int) -> list[int]:
+            return [client.get("/api/traces", params=HERE).status_code for _ in range(count)]
+
+        assert statuses(5) == [200, 200, 200, 429, 429]
+        assert client.get("/api/traces", params=HERE).headers["retry-after"] == "1"
+        now += 0.9
+        assert statuses(1) == [429]
+        now += 0.1
+        assert statuses(2) == [200, 200]
+        now += 0.5
+        assert statuses(2) == [200, 429]
+        sandbox.rate_limit = None
+        assert statuses(4) == [200] * 4
+
+
+def test_the_client_keeps_to_the_rate_limit(sleeps: list[float]) -> None:
+    """The client waits as long as the sandbox asks, and then gets its answer."""
+    with Sandbox(traces=0, rate_limit=2) as sandbox, Artanis(**sandbox.credentials, timeout=LIMIT) as client:
+        for _ in range(3):
+            assert client.traces.list() == []
+        assert [request.status for request in sandbox.requests] == [200, 200, 429, 200]
+    assert 1 <= sum(sleeps) < 2
 
 
 def fault(client: httpx.Client) -> str:

@@ -19,12 +19,14 @@ from ._output import note, out, out_object, rows
 @click.option("--now", metavar="TIME", help="Time at which the data ends, such as 2026-04-30T18:00Z.")
 @click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each response.")
 @click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that fail, 0 to 1.")
+@click.option("--rate-limit", type=float, metavar="N", help="Requests accepted per second; more get 429.")
 @click.option("--drift", multiple=True, metavar="NAME", help="Deviate from openapi.yaml; an unknown name lists all.")
+@click.option("--quiet", is_flag=True, help="Do not print a line per request.")
 @output_options
-def sandbox(state: State, **options: Any) -> None:
+def sandbox(state: State, quiet: bool, **options: Any) -> None:
     """Serve the API with made-up data on 127.0.0.1 until Ctrl-C. Needs the extra 'sandbox'.
 
-    Prints the environment variables that point a client at it.
+    Prints the environment variables that point a client at it, and to stderr a line per request.
     """
     from ..sandbox import Sandbox, serve
 
@@ -37,7 +39,7 @@ def sandbox(state: State, **options: Any) -> None:
         note("The sandbox is running. Paste these lines into another shell to use it. Ctrl-C stops it.")
         sys.stdout.flush()  # last, because a program that reads it may stop the sandbox at once
 
-    serve(announce, **options)
+    serve(announce, None if quiet else note, **options)
 
 
 @click.command()

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from . import DRIFTS, serve
 
-        serve(_print_environment, **vars(_parser(DRIFTS).parse_args(arguments)))
+        options = vars(_parser(DRIFTS).parse_args(arguments))
+        serve(_print_environment, None if options.pop("quiet") else _print_request, **options)
     except (ImportError, OSError, ValueError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return USAGE
@@ -54,12 +55,20 @@ def _parser(drifts: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds to wait before each response")
     parser.add_argument("--fault-rate", type=float, default=0.0, help="share of requests that fail, from 0 to 1")
     parser.add_argument(
+        "--rate-limit",
+        metavar="N",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="requests that are accepted per second; more get 429 (default: no limit)",
+    )
+    parser.add_argument(
         "--drift",
         metavar="NAME",
         action="append",
         default=argparse.SUPPRESS,
         help="deviate from openapi.yaml in one of the ways below; can be repeated",
     )
+    parser.add_argument("--quiet", action="store_true", help="do not print a line per request")
     return parser
 
 
@@ -68,6 +77,10 @@ def _print_environment(sandbox: Sandbox) -> None:
         print(f"export {name}={shlex.quote(value)}")
     print("The sandbox is running. Paste these lines into another shell to use it. Ctrl-C stops it.", file=sys.stderr)
     sys.stdout.flush()  # last, because a program that reads it may stop the sandbox at once
+
+
+def _print_request(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

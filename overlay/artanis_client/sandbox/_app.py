@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import http.client
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import attrs
 from starlette.applications import Starlette
@@ -15,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .. import _clock
 from ._data import LIST_KEYS, Project, encode
 from ._drift import Drift, apply_drifts
 from ._random import KeyedRandom
@@ -55,8 +58,24 @@ class Behaviour:
     """Seconds to wait before each response."""
     fault_rate: float = attrs.field(validator=_in_range(0, 1))
     """Share of requests that fail, from 0 to 1."""
+    rate_limit: float | None = attrs.field(default=None, validator=attrs.validators.optional(_in_range(1, 1_000_000)))
+    """Requests that are accepted per second; more get 429 with `Retry-After`. None, the default, means no limit."""
     status: int | None = attrs.field(default=None, validator=attrs.validators.optional(_in_range(400, 599)))
     """Status of every response, from 400 to 599; None, the default, responds normally."""
+
+
+class RecordedRequest(NamedTuple):
+    """A request that the sandbox has answered."""
+
+    method: str
+    path: str
+    """Without the query."""
+    status: int
+    seconds: float
+    """From the arrival of the request to the start of the response."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {quote(self.path)} {self.status} {1000 * self.seconds:.0f} ms"
 
 
 class SandboxApp:
@@ -65,8 +84,10 @@ class SandboxApp:
     def __init__(
         self, projects: Sequence[Project], behaviour: Behaviour, *, seed: int, drifts: Iterable[Drift]
     ) -> None:
-        self.requests: deque[tuple[str, str]] = deque(maxlen=10_000)
+        self.requests: deque[RecordedRequest] = deque(maxlen=10_000)
         self.request_count = 0
+        self.on_request: Callable[[RecordedRequest], object] = lambda _: None
+        self._accepted: deque[float] = deque()  # times of the requests of the last second, if there is a rate limit
         self.closing = asyncio.Event()  # once it is set, requests no longer wait for the latency
         self.projects = projects
         self._behaviour = behaviour
@@ -85,7 +106,18 @@ class SandboxApp:
         """Record a request, wait, and respond or simulate a fault."""
         number = self.request_count
         self.request_count += 1
-        self.requests.append((scope["method"], scope["path"]))
+        started = time.perf_counter()
+
+        async def record_and_send(message: Message) -> None:
+            if (
+                message["type"] == "http.response.start"
+            ):  # so that the request is recorded when the client has the response
+                seconds = time.perf_counter() - started
+                request = RecordedRequest(scope["method"], scope["path"], message["status"], seconds)
+                self.requests.append(request)
+                self.on_request(request)
+            await send(message)
+
         if latency := self._behaviour.latency:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(latency):
@@ -93,6 +125,8 @@ class SandboxApp:
         respond: ASGIApp = self._api
         if (status := self._behaviour.status) is not None:
             respond = _error_response(status)
+        elif self._exceeds_rate_limit():
+            respond = _error_response(429, {"retry-after": "1"})
         elif self._random.number("fault", number) < self._behaviour.fault_rate:
             faults: tuple[ASGIApp, ...] = (
                 _error_response(429, {"retry-after": "1"}),
@@ -100,7 +134,25 @@ class SandboxApp:
                 self._cut_off,
             )
             respond = self._random.choice(faults, "kind of fault", number)
-        await respond(scope, receive, send)
+        await respond(scope, receive, record_and_send)
+
+    def reset(self) -> None:
+        """Forget all requests."""
+        self.requests.clear()
+        self._accepted.clear()
+        self.request_count = 0
+
+    def _exceeds_rate_limit(self) -> bool:
+        """Return whether the last second has as many requests as the limit allows. If not, this is one of them."""
+        if (limit := self._behaviour.rate_limit) is None:
+            return False
+        now = _clock.monotonic()
+        while self._accepted and self._accepted[0] <= now - 1:
+            self._accepted.popleft()
+        if len(self._accepted) >= limit:
+            return True
+        self._accepted.append(now)
+        return False
 
     async def _cut_off(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the headers and half of the body, then close the connection."""

@@ -1,14 +1,14 @@
 """Made-up runs of a support pipeline, and what reviewers said about them.
 
-`handle`, the root, calls `classify`, `retrieve` and `answer`; `answer` calls `tone`. The right output of each step is
-known here, and reviewers approve it: they accept a right output and correct a wrong one.
+By default `handle`, the root, calls `classify`, `retrieve` and `answer`; `answer` calls `tone`. The right output of
+each step is known here, and reviewers approve it: they accept a right output and correct a wrong one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ._content import CASES, COMMENTS, LABELS, PROMPTS
+from ._content import CASES, COMMENTS, LABELS, PROMPTS, Case
 from ._random import KeyedRandom
 from ._times import write_time
 
@@ -17,6 +17,7 @@ JsonObject = dict[str, Any]
 WEEKS = 8  # between the time of the sandbox and the oldest trace, however many traces there are
 DAY = 24 * 3600 * 1000  # times are whole milliseconds before `now`, the time of the sandbox, and negative after it
 MINUTE = 60 * 1000
+OWN_RIGHT = 0.75  # share of right outputs of a user's own steps
 
 STEPS = {  # parent, start and duration; the times are shares of the trace's duration
     "handle": (None, 0.0, 1.0),
@@ -39,11 +40,21 @@ class Step(NamedTuple):
 class Runs:
     """The runs of one project, by index: 0 is the newest of the first runs; -1, -2 and so on were added later."""
 
-    def __init__(self, random: KeyedRandom, count: int, now: datetime) -> None:
-        """Spread `count` runs evenly over the weeks before `now`, the time of the sandbox."""
+    def __init__(self, random: KeyedRandom, count: int, now: datetime, own: Mapping[str, str] | None = None) -> None:
+        """Spread `count` runs evenly over the weeks before `now`, the time of the sandbox.
+
+        `own` has the steps of prompts that a user has passed, with the active version of each. They replace the steps
+        of the support pipeline: the first is the root and calls the others.
+        """
         self._random = random
         self._count = count
         self._now = now
+        self._own = own
+        self._pipeline: Mapping[str, tuple[str | None, float, float]] = STEPS
+        if own is not None:
+            share = 1 / max(len(own), 1)
+            root = next(iter(own), None)
+            self._pipeline = {step: (None if step == root else root, n * share, share) for n, step in enumerate(own)}
 
     def timestamp(self, before: int) -> str:
         """Write a time, in milliseconds before `now`, as the API does."""
@@ -74,7 +85,7 @@ class Runs:
         reviewed = self._random.choice(shares, index, "reviewed")
         spans: list[JsonObject] = []
         for name, step in self.steps(index).items():
-            parent, start, duration = STEPS[name]
+            parent, start, duration = self._pipeline[name]
             span: JsonObject = {
                 "id": self._random.id("span", index, name),
                 "parentSpanId": self._random.id("span", index, parent) if parent else None,
@@ -82,21 +93,47 @@ class Runs:
                 "input": step.input,
                 "output": step.output,
                 "approvedOutput": step.right if self._random.number(index, "reviewed", name) < reviewed else None,
-                "metadata": {"latency_ms": int(duration * took)} if name in PROMPTS else {},
+                "metadata": {"latency_ms": int(duration * took)} if self.has_prompt(name) else {},
                 "createdAt": self.timestamp(began - int(start * took)),
             }
-            if name in PROMPTS:
-                span["promptVersionId"] = self._random.id(name, PROMPTS[name].at(began))
+            if self.has_prompt(name):
+                own = self._own or {}
+                span["promptVersionId"] = own.get(name) or self._random.id(name, PROMPTS[name].at(began))
             elif name != "retrieve":  # the API may return null or leave the field out, so one step has each
                 span["promptVersionId"] = None
             spans.append(span)
         return spans
 
+    def has_prompt(self, step: str) -> bool:
+        """Return whether a step of the runs had a prompt at first."""
+        return step in (PROMPTS if self._own is None else self._own)
+
     def steps(self, index: int) -> dict[str, Step]:
         """Return the steps of a run by name."""
+        return self._support_steps(index) if self._own is None else self._own_steps(index, self._own)
+
+    def _own_steps(self, index: int, own: Iterable[str]) -> dict[str, Step]:
+        """Return made-up texts for each step: nothing is known about it but its name."""
+        case, order = self._case(index)
+        answer, poor_answer = (text.format(order=order) for text in (case.answer, case.poor_answer))
+        message = {"text": case.text.format(order=order)}
+        if self._failed(index):
+            return {step: Step(message, {"error": "timed out"}, None) for step in list(own)[:1]}
+        return {
+            step: Step(
+                message, answer if self._random.number(index, "right", step) < OWN_RIGHT else poor_answer, answer
+            )
+            for step in own
+        }
+
+    def _case(self, index: int) -> tuple[Case, str]:
+        """Return what the customer of a run asked, and an order number."""
+        order = f"A-{10_000 + int(90_000 * self._random.number(index, 'order'))}"
+        return self._random.choice(CASES, index, "case"), order
+
+    def _support_steps(self, index: int) -> dict[str, Step]:
         random = self._random
-        case = random.choice(CASES, index, "case")
-        order = f"A-{10_000 + int(90_000 * random.number(index, 'order'))}"
+        case, order = self._case(index)
         text, answer, poor_answer = (text.format(order=order) for text in (case.text, case.answer, case.poor_answer))
         began, _ = self._timing(index)
         right = {
@@ -138,7 +175,9 @@ class Runs:
                 "id": self._random.id("feedback", index, step),
                 "spanId": span["id"],
                 "userId": self._random.id("reviewer", int(3 * self._random.number(index, "reviewer"))),
-                "content": "Just right." if accepted else self._random.choice(COMMENTS[step], index, "comment", step),
+                "content": "Just right."
+                if accepted
+                else self._random.choice(COMMENTS.get(step, ["Not right."]), index, "comment", step),
                 "createdAt": self.timestamp(began - later),
             }
 
