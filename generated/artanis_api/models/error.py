@@ -11,13 +11,10 @@ T = TypeVar("T", bound="Error")
 
 @_attrs_define
 class Error:
-    """What every documented error returns.
-
-    Attributes:
-        error (str): What went wrong, such as `Not authenticated`.
-    """
+    """What every documented error returns."""
 
     error: str
+    """ What went wrong, such as `Not authenticated`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

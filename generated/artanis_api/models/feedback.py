@@ -12,21 +12,18 @@ T = TypeVar("T", bound="Feedback")
 
 @_attrs_define
 class Feedback:
-    """A reviewer's free-text comment on one span.
-
-    Attributes:
-        id (str): Id of the comment, a UUID.
-        span_id (str): Id of the span that the comment is on.
-        user_id (str): Id of the reviewer, a UUID.
-        content (str): The comment.
-        created_at (datetime.datetime): When the comment was made, in UTC; usually later than the trace's `updatedAt`.
-    """
+    """A reviewer's free-text comment on one span."""
 
     id: str
+    """ Id of the comment, a UUID. """
     span_id: str
+    """ Id of the span that the comment is on. """
     user_id: str
+    """ Id of the reviewer, a UUID. """
     content: str
+    """ The comment. """
     created_at: datetime.datetime
+    """ When the comment was made, in UTC; usually later than the trace's `updatedAt`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

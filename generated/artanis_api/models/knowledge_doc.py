@@ -14,21 +14,18 @@ T = TypeVar("T", bound="KnowledgeDoc")
 
 @_attrs_define
 class KnowledgeDoc:
-    """A knowledge base document. PROVISIONAL, only `id` may be relied on.
-
-    Attributes:
-        id (str): Id of the document.
-        title (None | str | Unset): Title of the document (provisional).
-        content (None | str | Unset): Text of the active version (provisional).
-        created_at (datetime.datetime | None | Unset): When the document was created, in UTC (provisional).
-        updated_at (datetime.datetime | None | Unset): When the document was last changed, in UTC (provisional).
-    """
+    """A knowledge base document. PROVISIONAL, only `id` may be relied on."""
 
     id: str
+    """ Id of the document. """
     title: None | str | Unset = UNSET
+    """ Title of the document (provisional). """
     content: None | str | Unset = UNSET
+    """ Text of the active version (provisional). """
     created_at: datetime.datetime | None | Unset = UNSET
+    """ When the document was created, in UTC (provisional). """
     updated_at: datetime.datetime | None | Unset = UNSET
+    """ When the document was last changed, in UTC (provisional). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

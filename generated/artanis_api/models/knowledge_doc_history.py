@@ -17,17 +17,14 @@ T = TypeVar("T", bound="KnowledgeDocHistory")
 
 @_attrs_define
 class KnowledgeDocHistory:
-    """A knowledge base document with its versions. PROVISIONAL, only `id` may be relied on.
-
-    Attributes:
-        id (str): Id of the document.
-        title (None | str | Unset): Title of the document (provisional).
-        versions (list[KnowledgeDocVersion] | Unset): Every version, oldest first (provisional).
-    """
+    """A knowledge base document with its versions. PROVISIONAL, only `id` may be relied on."""
 
     id: str
+    """ Id of the document. """
     title: None | str | Unset = UNSET
+    """ Title of the document (provisional). """
     versions: list[KnowledgeDocVersion] | Unset = UNSET
+    """ Every version, oldest first (provisional). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,13 +15,10 @@ T = TypeVar("T", bound="KnowledgeDocList")
 
 @_attrs_define
 class KnowledgeDocList:
-    """The knowledge docs of a project. PROVISIONAL.
-
-    Attributes:
-        knowledge_docs (list[KnowledgeDoc]): The documents (provisional).
-    """
+    """The knowledge docs of a project. PROVISIONAL."""
 
     knowledge_docs: list[KnowledgeDoc]
+    """ The documents (provisional). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

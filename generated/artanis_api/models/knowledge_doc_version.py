@@ -14,19 +14,16 @@ T = TypeVar("T", bound="KnowledgeDocVersion")
 
 @_attrs_define
 class KnowledgeDocVersion:
-    """One version of a knowledge base document. PROVISIONAL, only `id` may be relied on.
-
-    Attributes:
-        id (str): Id of the version.
-        content (None | str | Unset): Text of this version (provisional).
-        is_active (bool | None | Unset): Whether this version is in use (provisional).
-        created_at (datetime.datetime | None | Unset): When the version was created, in UTC (provisional).
-    """
+    """One version of a knowledge base document. PROVISIONAL, only `id` may be relied on."""
 
     id: str
+    """ Id of the version. """
     content: None | str | Unset = UNSET
+    """ Text of this version (provisional). """
     is_active: bool | None | Unset = UNSET
+    """ Whether this version is in use (provisional). """
     created_at: datetime.datetime | None | Unset = UNSET
+    """ When the version was created, in UTC (provisional). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

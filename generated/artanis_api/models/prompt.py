@@ -12,23 +12,20 @@ T = TypeVar("T", bound="Prompt")
 
 @_attrs_define
 class Prompt:
-    """The active version of the prompt of one pipeline step.
-
-    Attributes:
-        id (str): Id of the prompt, a UUID; the same for all its versions.
-        step_id (str): Name of the pipeline step that the prompt belongs to, such as `classify`.
-        content (str): Text of the active version.
-        output_schema (Any): A free-form JSON object, or null.
-        created_at (datetime.datetime): When the prompt was created, in UTC.
-        updated_at (datetime.datetime): When the prompt was last changed, in UTC.
-    """
+    """The active version of the prompt of one pipeline step."""
 
     id: str
+    """ Id of the prompt, a UUID; the same for all its versions. """
     step_id: str
+    """ Name of the pipeline step that the prompt belongs to, such as `classify`. """
     content: str
+    """ Text of the active version. """
     output_schema: Any
+    """ A free-form JSON object, or null. """
     created_at: datetime.datetime
+    """ When the prompt was created, in UTC. """
     updated_at: datetime.datetime
+    """ When the prompt was last changed, in UTC. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,19 +15,16 @@ T = TypeVar("T", bound="PromptHistory")
 
 @_attrs_define
 class PromptHistory:
-    """A prompt with every version of it.
-
-    Attributes:
-        id (str): Id of the prompt, a UUID; the same for all its versions.
-        step_id (str): Name of the pipeline step that the prompt belongs to, such as `classify`.
-        output_schema (Any): A free-form JSON object, or null.
-        versions (list[PromptVersion]): Every version, active and inactive, oldest first; exactly one is active.
-    """
+    """A prompt with every version of it."""
 
     id: str
+    """ Id of the prompt, a UUID; the same for all its versions. """
     step_id: str
+    """ Name of the pipeline step that the prompt belongs to, such as `classify`. """
     output_schema: Any
+    """ A free-form JSON object, or null. """
     versions: list[PromptVersion]
+    """ Every version, active and inactive, oldest first; exactly one is active. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,13 +15,10 @@ T = TypeVar("T", bound="PromptList")
 
 @_attrs_define
 class PromptList:
-    """The active version of every prompt of a project.
-
-    Attributes:
-        prompts (list[Prompt]): One prompt per pipeline step.
-    """
+    """The active version of every prompt of a project."""
 
     prompts: list[Prompt]
+    """ One prompt per pipeline step. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,19 +12,16 @@ T = TypeVar("T", bound="PromptVersion")
 
 @_attrs_define
 class PromptVersion:
-    """One version of a prompt.
-
-    Attributes:
-        id (str): Id of the version, a UUID; a span's `promptVersionId` names it.
-        content (str): Text of this version.
-        is_active (bool): Whether the pipeline uses this version now.
-        created_at (datetime.datetime): When the version was created, in UTC.
-    """
+    """One version of a prompt."""
 
     id: str
+    """ Id of the version, a UUID; a span's `promptVersionId` names it. """
     content: str
+    """ Text of this version. """
     is_active: bool
+    """ Whether the pipeline uses this version now. """
     created_at: datetime.datetime
+    """ When the version was created, in UTC. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

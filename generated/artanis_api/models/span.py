@@ -14,31 +14,27 @@ T = TypeVar("T", bound="Span")
 
 @_attrs_define
 class Span:
-    """One step of a run, and what a human reviewer made of its output.
-
-    Attributes:
-        id (str): Id of the span, a UUID.
-        parent_span_id (None | str): Id of the span that this one is part of; null for the root.
-        step_id (str): Name of the pipeline step, such as `classify`.
-        input_ (Any): What the step was given, any JSON.
-        output (Any): What the step returned, any JSON.
-        approved_output (Any): The output that a human reviewer validated, any JSON. Null: not reviewed yet. Equal to
-            `output` (as JSON): accepted as it was. Different from `output`: corrected by the reviewer.
-        metadata (Any): A free-form JSON object, or null.
-        created_at (datetime.datetime): When the step ran, in UTC.
-        prompt_version_id (None | str | Unset): Id of the prompt version that the step used. A step without a prompt may
-            have none.
-    """
+    """One step of a run, and what a human reviewer made of its output."""
 
     id: str
+    """ Id of the span, a UUID. """
     parent_span_id: None | str
+    """ Id of the span that this one is part of; null for the root. """
     step_id: str
+    """ Name of the pipeline step, such as `classify`. """
     input_: Any
+    """ What the step was given, any JSON. """
     output: Any
+    """ What the step returned, any JSON. """
     approved_output: Any
+    """ The output that a human reviewer validated, any JSON. Null: not reviewed yet. Equal to `output` (as JSON):
+    accepted as it was. Different from `output`: corrected by the reviewer. """
     metadata: Any
+    """ A free-form JSON object, or null. """
     created_at: datetime.datetime
+    """ When the step ran, in UTC. """
     prompt_version_id: None | str | Unset = UNSET
+    """ Id of the prompt version that the step used. A step without a prompt may have none. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

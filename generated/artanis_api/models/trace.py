@@ -12,24 +12,20 @@ T = TypeVar("T", bound="Trace")
 
 @_attrs_define
 class Trace:
-    """One run of a project's pipeline.
-
-    Attributes:
-        id (str): Id of the trace, a UUID.
-        status (str): State of the run. `completed` is the only value that the documentation shows; no list of values is
-            published, so expect others.
-        metadata (Any): A free-form JSON object, or null.
-        created_at (datetime.datetime): When the run started, in UTC.
-        updated_at (datetime.datetime): When the run was last changed, in UTC. A review does NOT move it: in the
-            documented sample the feedback is newer than this. It cannot be used to skip traces that may have been reviewed
-            since.
-    """
+    """One run of a project's pipeline."""
 
     id: str
+    """ Id of the trace, a UUID. """
     status: str
+    """ State of the run. `completed` is the only value that the documentation shows; no list of values is
+    published, so expect others. """
     metadata: Any
+    """ A free-form JSON object, or null. """
     created_at: datetime.datetime
+    """ When the run started, in UTC. """
     updated_at: datetime.datetime
+    """ When the run was last changed, in UTC. A review does NOT move it: in the documented sample the feedback is
+    newer than this. It cannot be used to skip traces that may have been reviewed since. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,28 +17,24 @@ T = TypeVar("T", bound="TraceDetail")
 
 @_attrs_define
 class TraceDetail:
-    """A trace with its spans and what reviewers made of them.
-
-    Attributes:
-        id (str): Id of the trace, a UUID.
-        status (str): State of the run. `completed` is the only value that the documentation shows; no list of values is
-            published, so expect others.
-        metadata (Any): A free-form JSON object, or null.
-        created_at (datetime.datetime): When the run started, in UTC.
-        updated_at (datetime.datetime): When the run was last changed, in UTC. A review does NOT move it: in the
-            documented sample the feedback is newer than this. It cannot be used to skip traces that may have been reviewed
-            since.
-        spans (list[Span]): One per pipeline step that ran; `parentSpanId` makes them a tree.
-        feedback (list[Feedback]): Comments of reviewers, each on one span.
-    """
+    """A trace with its spans and what reviewers made of them."""
 
     id: str
+    """ Id of the trace, a UUID. """
     status: str
+    """ State of the run. `completed` is the only value that the documentation shows; no list of values is
+    published, so expect others. """
     metadata: Any
+    """ A free-form JSON object, or null. """
     created_at: datetime.datetime
+    """ When the run started, in UTC. """
     updated_at: datetime.datetime
+    """ When the run was last changed, in UTC. A review does NOT move it: in the documented sample the feedback is
+    newer than this. It cannot be used to skip traces that may have been reviewed since. """
     spans: list[Span]
+    """ One per pipeline step that ran; `parentSpanId` makes them a tree. """
     feedback: list[Feedback]
+    """ Comments of reviewers, each on one span. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,13 +15,10 @@ T = TypeVar("T", bound="TraceList")
 
 @_attrs_define
 class TraceList:
-    """Every trace of a project.
-
-    Attributes:
-        traces (list[Trace]): Newest first, without spans.
-    """
+    """Every trace of a project."""
 
     traces: list[Trace]
+    """ Newest first, without spans. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
