@@ -35,6 +35,7 @@ from artanis_client import (
     AuthenticationError,
     CredentialsError,
     InternalServerError,
+    NotFoundError,
     PermissionDeniedError,
     PromptCache,
     _clock,
@@ -160,6 +161,62 @@ def test_another_project(make: Make, server: Server, project: dict[str, str]) ->
     assert server.requests[0].path == f"/api/prompts?{name.replace('_s', 'S').replace('_i', 'I')}=other"
 
 
+def test_load(make: Make, server: Server, clock: Clock) -> None:
+    """`load` makes the request of the first `get`, and returns at once while there is something to serve."""
+    server.answers = [answer(classify="old"), answer(classify="new")]
+    with make(ttl=60) as cache:
+        cache.call(cache.real.load)
+        assert cache.source("classify") == "api"
+        cache.call(cache.real.load)
+        assert cache.text() == "old"
+        assert len(server.requests) == 1
+        clock.now += 60
+        cache.call(cache.real.load)  # does not wait
+        cache.settle()
+        assert cache.text() == "new"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (Answer(503, {"error": "down"}), InternalServerError),
+        (Answer(401, {"error": "no"}), AuthenticationError),
+        (Answer(404, {"error": "no"}), NotFoundError),
+    ],
+)
+def test_load_fails_at_startup(make: Make, server: Server, response: Answer, error: type[ArtanisError]) -> None:
+    """If nothing can be loaded, `load` raises why, and a later one tries again."""
+    server.answers = [response, answer(classify="a")]
+    with make() as cache:
+        with pytest.raises(error):
+            cache.call(cache.real.load)
+        with pytest.raises(KeyError, match=r"Call load\(\) or get\(\) first"):
+            cache.source("classify")
+        cache.settle()
+        cache.call(cache.real.load)
+        assert cache.text() == "a"
+
+
+def test_load_is_content_with_a_fallback(make: Make, server: Server) -> None:
+    """While the API is down, a fallback is enough to start; a wrong key is raised all the same."""
+    server.answers = [DOWN, Answer(401, {"error": "no"})]
+    with make(fallback={"classify": "f"}) as cache:
+        cache.call(cache.real.load)
+        assert cache.source("classify") == "fallback"
+    with make(fallback={"classify": "f"}) as cache, pytest.raises(AuthenticationError):
+        cache.call(cache.real.load)
+
+
+def test_load_of_a_closed_cache(make: Make, server: Server) -> None:
+    """A cache that was closed before it had anything raises."""
+    with make() as cache:
+        cache.close()
+        with pytest.raises(ArtanisError, match="The prompt cache is closed"):
+            cache.call(cache.real.load)
+    assert server.requests == []
+
+
 def test_fresh_without_a_lock(server: Server) -> None:
     """Returning a fresh prompt takes neither a request nor the lock, which a refresh may be holding."""
     server.answers = [answer(classify="a")]
@@ -204,7 +261,7 @@ def test_nothing_loaded_yet(make: Make) -> None:
     """`source` and `age` load nothing and fail until `get` has been called."""
     with make() as cache:
         for ask in (cache.source, cache.age):
-            with pytest.raises(KeyError, match=r"Call get\(\) first"):
+            with pytest.raises(KeyError, match=r"Call load\(\) or get\(\) first"):
                 ask("classify")
 
 

@@ -27,7 +27,7 @@ from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._connections import WAKE_UP, current_loop
 from .._errors import printable
 from .._secret import raised_by_signal_handler
-from ._policy import Policy, Refresh
+from ._policy import Policy, Refresh, Served
 from ._snapshot import Snapshot
 
 C = TypeVar("C", Artanis, AsyncArtanis)
@@ -162,6 +162,21 @@ class PromptCache(_Cache[Artanis]):
         served = self._policy.served
         if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
             return prompt
+        return self._wait().find(step_id)
+
+    def load(self) -> None:
+        """Make sure that there are prompts to serve, so that a program that cannot get any fails at startup.
+
+        It does what the first `get` does, and returns at once if there is something to serve. While the API is down, a
+        snapshot or fallback is enough; `source` tells.
+
+        Raises:
+            ArtanisError: If nothing can be loaded and there is nothing else to serve, or if the cache is closed.
+        """
+        self._wait()
+
+    def _wait(self) -> Served:
+        """Return what is served, and start a refresh if one is due. Wait for it if there is nothing to serve."""
         while True:
             start, wait = self._policy.plan((os.getpid(), None))
             if start is not None and wait is not None:
@@ -169,11 +184,11 @@ class PromptCache(_Cache[Artanis]):
             elif start is not None:
                 self._start(start)
             if wait is None:
-                return self._policy.served.find(step_id)
+                return self._policy.served
             while not wait.ready.wait(WAKE_UP):
                 pass
-            if (prompt := wait.find(step_id)) is not None:
-                return prompt
+            if (served := wait.result()) is not None:
+                return served
 
     def _start(self, refresh: Refresh) -> None:
         try:
@@ -236,16 +251,23 @@ class AsyncPromptCache(_Cache[AsyncArtanis]):
         served = self._policy.served
         if _clock.monotonic() < served.fresh_until and (prompt := served.prompts.get(step_id)) is not None:
             return prompt
+        return (await self._wait()).find(step_id)
+
+    async def load(self) -> None:
+        """Like `PromptCache.load`."""
+        await self._wait()
+
+    async def _wait(self) -> Served:
         loop = current_loop()
         while True:
             start, wait = self._policy.plan(loop)
             if start is not None:
                 self._start(start)
             if wait is None:
-                return self._policy.served.find(step_id)
+                return self._policy.served
             await wait.ready.wait()
-            if (prompt := wait.find(step_id)) is not None:
-                return prompt
+            if (served := wait.result()) is not None:
+                return served
 
     def _start(self, refresh: Refresh) -> None:
         refresh.scope = anyio.CancelScope()

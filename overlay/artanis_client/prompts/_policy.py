@@ -70,7 +70,7 @@ class Served:
     def require(self, step_id: str) -> Self:
         """Return self, or raise KeyError if a step is not served."""
         if self is NOTHING:
-            raise KeyError("Nothing has been loaded yet. Call get() first.")
+            raise KeyError("Nothing has been loaded yet. Call load() or get() first.")
         if step_id not in self.prompts:
             known = ", ".join(map(repr, sorted(self.prompts))) or "none"
             raise KeyError(f"There is no prompt for the step {step_id!r}. Known steps: {known}.")
@@ -123,15 +123,15 @@ class Refresh:
         is_running = getattr(loop, "is_running", lambda: loop is not None or reference is None)
         return pid == os.getpid() and is_running()
 
-    def find(self, step_id: str) -> Prompt | None:
-        """Return the prompt of a step for those who waited, or None if the refresh was cut short.
+    def result(self) -> Served | None:
+        """Return what is served to those who waited, or None if the refresh was cut short.
 
         Raises:
-            KeyError, ArtanisError: As `Served.find` does, or if loading failed.
+            Exception: Why loading failed.
         """
         if self.error is not None:
             raise self.error.with_traceback(self.traceback)  # otherwise each waiter would add to its traceback
-        return None if self.served is None else self.served.find(step_id)
+        return self.served
 
 
 @attrs.define(eq=False)
