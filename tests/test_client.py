@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ import artanis_client
 from artanis_api.api.knowledge_docs import list_knowledge_docs
 from artanis_api.api.prompts import list_prompts
 from artanis_client import Artanis, ArtanisError, AsyncArtanis, CredentialsError, NotFoundError, acall, call, models
-from support import KEY, PROMPT, Answer, Both, Server, span, trace
+from support import KEY, LIMIT, PROMPT, Answer, Both, Server, span, trace
 
+CHECK = "Check the id or project, and that base_url points to Artanis."
 OTHERS = {"project_slug": "other"}, {"project_id": "4f8c2d1e-3b5a-4c6d-8e7f-9a0b1c2d3e40"}
 
 
@@ -41,6 +45,20 @@ def test_prompts_get_returns_the_history(both: Both, server: Server) -> None:
     assert isinstance(history, models.PromptHistory)
     assert history.versions[0].is_active
     assert server.requests[0].path == "/api/prompts/p1"
+
+
+def test_prompts_get_of_a_step(both: Both, server: Server) -> None:
+    """A 404 says that the call takes an id, and which one takes a step; a 404 of other calls does not."""
+    server.answer(404, {"error": "Not found"})
+    with pytest.raises(NotFoundError) as caught:
+        both.run(lambda client: client.prompts.get("classify"))
+    advice = "prompts.get() takes the id of a prompt; PromptCache(client).get() takes a step."
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert str(error).endswith(f"/api/prompts/classify: 404 Not found. {CHECK} {advice}")
+        assert (error.status_code, error.message) == (404, "Not found")
+    with pytest.raises(NotFoundError) as caught:
+        both.run(lambda client: client.traces.get("classify"))
+    assert str(caught.value).endswith(CHECK)
 
 
 def test_traces_get_returns_spans_and_feedback(both: Both, server: Server) -> None:
@@ -218,7 +236,7 @@ def test_use_after_close_is_an_artanis_error(both: Both, server: Server) -> None
 
         async def main() -> Any:
             await client.aclose()
-            await client.aclose()
+            await client.close()  # the same
             return await client.prompts.list()
 
         return main()
@@ -226,6 +244,14 @@ def test_use_after_close_is_an_artanis_error(both: Both, server: Server) -> None
     with pytest.raises(ArtanisError, match="closed"):
         both.run(close_and_use)
     assert server.requests == []
+
+
+def test_nothing_is_printed_without_logging() -> None:
+    """The logger has a handler that does nothing, as libraries do, so that Python's last resort prints nothing."""
+    code = "import logging, artanis_client; logging.getLogger('artanis_client').error('x'); logging.error('y')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True)
+    assert (result.stdout, result.stderr) == ("", "ERROR:root:y\n")
+    assert [type(handler) for handler in logging.getLogger("artanis_client").handlers] == [logging.NullHandler]
 
 
 def test_closing_an_unused_client(both: Both) -> None:

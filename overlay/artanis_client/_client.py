@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import copy
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
@@ -18,6 +19,7 @@ from artanis_api.models import Prompt, PromptHistory, Trace, TraceDetail
 from ._arguments import check_id, check_text
 from ._call import acall, call
 from ._credentials import Credentials, KeyFunction, choose_project, load
+from ._errors import NotFoundError
 from ._http import AsyncHttp, Http
 from ._httpx import DEFAULT_TIMEOUT, httpx
 from ._periods import filter_by_period
@@ -78,6 +80,16 @@ class _Resource:
         return project
 
 
+@contextmanager
+def _naming_the_call_for_steps() -> Iterator[None]:
+    """Add to a 404 how to get a prompt by its step, which people pass in place of an id."""
+    try:
+        yield
+    except NotFoundError as error:
+        error.args = (f"{error} prompts.get() takes the id of a prompt; PromptCache(client).get() takes a step.",)
+        raise
+
+
 class Prompts(_Resource):
     """The prompts of a project (https://docs.artanis.ai/rest-api/prompts)."""
 
@@ -102,7 +114,8 @@ class Prompts(_Resource):
             ValueError, TypeError: If the id is invalid.
             ArtanisError: If the call failed in another way; see `call`.
         """
-        return call(get_prompt.sync_detailed, check_id(prompt_id), client=self._api)
+        with _naming_the_call_for_steps():
+            return call(get_prompt.sync_detailed, check_id(prompt_id), client=self._api)
 
 
 class AsyncPrompts(_Resource):
@@ -115,7 +128,8 @@ class AsyncPrompts(_Resource):
 
     async def get(self, prompt_id: str | UUID) -> PromptHistory:
         """Like `Prompts.get`."""
-        return await acall(get_prompt.asyncio_detailed, check_id(prompt_id), client=self._api)
+        with _naming_the_call_for_steps():
+            return await acall(get_prompt.asyncio_detailed, check_id(prompt_id), client=self._api)
 
 
 class _TracesBase(_Resource):
@@ -423,6 +437,8 @@ class AsyncArtanis(_ClientBase):
         """Like `Artanis.close`."""
         if not self._is_view:
             await self._http.connections.aclose()
+
+    close = aclose
 
     async def __aenter__(self) -> Self:
         return self

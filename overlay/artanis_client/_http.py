@@ -29,6 +29,7 @@ _UNSET: Any = httpx.USE_CLIENT_DEFAULT
 _ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _SAFE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # nearly all paths, recognised quickly
 _log = logging.getLogger("artanis_client")
+_log.addHandler(logging.NullHandler())  # as libraries do: nothing is printed unless the program configures logging
 
 captured: ContextVar[list[httpx.Response] | None] = ContextVar("captured", default=None)
 """Collects the successful responses of `send()`, so that `call` can inspect them."""
