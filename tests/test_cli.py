@@ -1311,7 +1311,9 @@ def test_sandbox() -> None:
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=LIMIT)
     assert (running.returncode, output) == (0, "")
-    assert "Ctrl-C" in errors
+    announced, logged = errors.splitlines()
+    assert "Ctrl-C" in announced
+    assert re.fullmatch(r"GET /api/traces 200 \d+ ms", logged)
 
 
 def test_contract(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -81,7 +81,7 @@ class _Resource:
 
 
 @contextmanager
-def _naming_the_call_for_steps() -> Iterator[None]:
+def _naming_the_call_for_steps() -> Generator[None]:
     """Add to a 404 how to get a prompt by its step, which people pass in place of an id."""
     try:
         yield
