@@ -111,9 +111,7 @@ def test_the_last_month_is_never_empty(
             Path("block.py").write_text(script, encoding="utf-8")
             runpy.run_path("block.py", run_name="__main__")
     for line in capsys.readouterr().out.splitlines():
-        count, _, traces = line.partition(" corrections from ")
-        assert int(count) > 10
-        assert traces.endswith(" traces")
+        assert int(line.split()[0]) > 10
 
 
 @pytest.mark.parametrize(

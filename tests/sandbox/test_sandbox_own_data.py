@@ -1,6 +1,6 @@
 """A sandbox with the prompts and traces of a team."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ def test_the_apis_own_shape(as_models: bool) -> None:
 
 def test_what_is_left_out_is_filled_in() -> None:
     """A trace needs only the step, input and output of its spans."""
-    spans = [SPAN, {**SPAN, "stepId": "check", "approvedOutput": "Better."}]
+    eight = datetime(2026, 4, 30, 10, tzinfo=timezone(timedelta(hours=2)))
+    spans = [SPAN, {**SPAN, "stepId": "check", "approvedOutput": "Better.", "createdAt": eight}]
     traces: list[dict[str, Any]] = [{"spans": spans, "feedback": [{"spanId": "x", "content": "So."}]}, {"spans": []}]
     with Sandbox(prompts={"summarise": "…"}, traces=traces, now=NOW) as sandbox, client_of(sandbox) as client:
         newest, oldest = (client.traces.get(one.id) for one in client.traces.list())
@@ -100,6 +101,7 @@ def test_what_is_left_out_is_filled_in() -> None:
     root, inner = newest.spans
     assert (root.parent_span_id, root.prompt_version_id, root.approved_output) == (None, version, None)
     assert (inner.parent_span_id, inner.prompt_version_id or None, inner.approved_output) == (root.id, None, "Better.")
+    assert (root.created_at, inner.created_at) == (newest.created_at, eight)
     assert newest.feedback[0].content == "So."
 
 

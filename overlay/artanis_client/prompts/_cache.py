@@ -165,7 +165,7 @@ class PromptCache(_Cache[Artanis]):
         return self._wait().find(step_id)
 
     def load(self) -> None:
-        """Make sure that there are prompts to serve, so that a program that cannot get any fails at startup.
+        """Load the prompts unless some can be served, so that a program that cannot get any fails at startup.
 
         It does what the first `get` does, and returns at once if there is something to serve. While the API is down, a
         snapshot or fallback is enough; `source` tells.

@@ -13,7 +13,7 @@ from artanis_api import models
 from .._shape import find_mismatch
 from ._random import KeyedRandom
 from ._runs import WEEKS, JsonObject
-from ._times import write_time
+from ._times import parse_time, write_time
 
 
 def read_prompts(prompts: Any, random: KeyedRandom, now: datetime) -> list[tuple[JsonObject, JsonObject]]:
@@ -112,7 +112,7 @@ def to_json(path: str, value: Any) -> Any:
 
 def _to_plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return write_time(value)
+        return write_time(parse_time("a time", value))
     if hasattr(value, "to_dict"):
         return value.to_dict()
     raise TypeError(f"{type(value).__name__} is not a model or a JSON value")
