@@ -109,9 +109,8 @@ class SandboxApp:
         started = time.perf_counter()
 
         async def record_and_send(message: Message) -> None:
-            if (
-                message["type"] == "http.response.start"
-            ):  # so that the request is recorded when the client has the response
+            # Before the client has the response, so that a test that has it finds the request.
+            if message["type"] == "http.response.start":
                 seconds = time.perf_counter() - started
                 request = RecordedRequest(scope["method"], scope["path"], message["status"], seconds)
                 self.requests.append(request)
@@ -139,19 +138,19 @@ class SandboxApp:
     def reset(self) -> None:
         """Forget all requests."""
         self.requests.clear()
-        self._accepted.clear()
+        self._accepted = deque()  # a new one: the thread of the server may be reading the old one
         self.request_count = 0
 
     def _exceeds_rate_limit(self) -> bool:
         """Return whether the last second has as many requests as the limit allows. If not, this is one of them."""
         if (limit := self._behaviour.rate_limit) is None:
             return False
-        now = _clock.monotonic()
-        while self._accepted and self._accepted[0] <= now - 1:
-            self._accepted.popleft()
-        if len(self._accepted) >= limit:
+        now, accepted = _clock.monotonic(), self._accepted
+        while accepted and accepted[0] <= now - 1:
+            accepted.popleft()
+        if len(accepted) >= limit:
             return True
-        self._accepted.append(now)
+        accepted.append(now)
         return False
 
     async def _cut_off(self, scope: Scope, receive: Receive, send: Send) -> None:
