@@ -6,6 +6,7 @@ import http.client
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.utils import formatdate
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -115,6 +116,7 @@ class SandboxApp:
                 request = RecordedRequest(scope["method"], scope["path"], message["status"], seconds)
                 self.requests.append(request)
                 self.on_request(request)
+                message = {**message, "headers": [*message["headers"], (b"date", formatdate(usegmt=True).encode())]}
             await send(message)
 
         if latency := self._behaviour.latency:
