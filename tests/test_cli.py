@@ -522,6 +522,10 @@ def test_export_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
         assert (refused.code, refused.out) == (2, "")
         assert "need a file" in refused.err
     assert {path.name for path in tmp_path.glob("a.*")} >= {"a.jsonl", "a.csv"}
+    command = [*COMMAND, "traces", "export", "-", "--format", "parquet"]
+    table = subprocess.run(command, capture_output=True, timeout=LIMIT, check=True).stdout
+    assert cli("traces", "export", tmp_path / "a.parquet").code == 0
+    assert table == (tmp_path / "a.parquet").read_bytes()
 
 
 def test_failed_export_to_stdout(cli: Cli, at_server: Server) -> None:
@@ -701,7 +705,7 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("traces export a.jsonl --format preference --outcome accepted", "Remove --outcome accepted."),
         ("traces export a.csv --format chat", "The format chat does not match the suffix of 'a.csv'"),
         ("traces export a.jsonl --encoding utf-8-sig", "only for the format csv"),
-        ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
+        ("traces export set.pdf", "choose a format: jsonl, csv, parquet, chat"),
         ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
         ("traces list --project=", "Invalid value for '--project': The value is empty."),
         ("report --project-id=", "Invalid value for '--project-id': The value is empty."),
