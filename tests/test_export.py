@@ -548,6 +548,7 @@ def test_there_and_back(
         [found] = read(tmp_path / f"one.{suffix}")
         assert (found.outcome, found.step_id) == (wanted.outcome, step)
         if suffix == "parquet":  # where text must be Unicode; JSON text escapes what is not
+            assert pyarrow.parquet.read_table(tmp_path / "one.parquet").to_pylist() == to_arrow([wanted]).to_pylist()
             escaped = tuple(text.encode("utf-8", "backslashreplace").decode() for text in wanted.feedback)
             wanted = attrs.evolve(wanted, feedback=escaped)
         assert json.dumps(found.to_dict()) == json.dumps(wanted.to_dict())

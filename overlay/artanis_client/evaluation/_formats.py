@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -103,7 +104,7 @@ def format_row(format_: str, row: Mapping[str, Any]) -> str:
             format_json(value) if name in _FREE_JSON else _escape_formula(value) for name, value in row.items()
         )
     if format_ == "parquet":  # reads JSON with a column for each key; see `Rows`
-        row = {name: _to_cell(name, value) for name, value in row.items()}
+        return _encode({name: to_cell(name, value) for name, value in row.items()}) + "\n"
     return format_json(row) + "\n"
 
 
@@ -113,13 +114,13 @@ def format_json(value: Any) -> str:
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _to_cell(name: str, value: Any) -> str | list[str] | None:
-    """Return a value as a Parquet file contains it. Its strings cannot contain lone surrogates."""
-    if value is None:
-        return None
+def to_cell(name: str, value: Any) -> Any:
+    """Return the value of a field as a Parquet file contains it. Its strings cannot contain lone surrogates."""
+    if value is None or isinstance(value, datetime):
+        return value
     if name == "feedback":
         return [_escape_surrogates(text) for text in value]
-    return _escape_surrogates(format_json(value) if name in _FREE_JSON else value)
+    return _escape_surrogates(_encode(value) if name in _FREE_JSON else value)
 
 
 def _escape_surrogates(text: str) -> str:

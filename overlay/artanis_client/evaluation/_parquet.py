@@ -1,17 +1,21 @@
 """Evaluation examples as Arrow tables and Parquet files. Needs the extra `parquet`."""
 
+# pyright: reportUnknownMemberType=false
+# The type stubs of pyarrow have gaps.
+
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import attrs
 
 from ._examples import TIMES, EvaluationExample, format_time
-from ._formats import format_json, format_row, to_row
+from ._formats import format_json, to_cell
 
 try:
     import pyarrow
@@ -74,7 +78,7 @@ def parquet_writer(file: IO[bytes]) -> Generator[Rows]:
 def read_rows(path: Path) -> Iterator[str]:
     """Yield the rows of a Parquet file, as `format_row` returned them."""
     with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(MAX_ROWS // 10):  # pyright: ignore[reportUnknownMemberType]
+        for batch in file.iter_batches(MAX_ROWS // 10):
             for row in batch.cast(_WITHOUT_ZONE).to_pylist():  # with one, pyarrow needs the database of time zones
                 yield format_json(row | {name: format_time(row[name]) for name in TIMES}) + "\n"
 
@@ -90,9 +94,17 @@ def to_arrow(examples: Iterable[EvaluationExample]) -> pyarrow.Table:
         ImportError: If pyarrow is not installed; the extra `parquet` includes it.
         ValueError: If a value contains NaN or an infinity, which JSON lacks.
     """
-    tables: list[pyarrow.Table] = []
-    rows = Rows(tables.append)
-    for example in examples:
-        rows.write(format_row("parquet", to_row(example, None)).encode())
-    rows.flush()
+    rest, tables = iter(examples), list[pyarrow.Table]()
+    while chunk := [*islice(rest, MAX_ROWS)]:
+        columns = {name: [*_cells(name, chunk)] for name in SCHEMA.names}
+        tables.append(pyarrow.Table.from_pydict(columns, schema=SCHEMA))
     return pyarrow.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def _cells(name: str, examples: Iterable[EvaluationExample]) -> Iterator[Any]:
+    previous = cell = None
+    for example in examples:
+        value = getattr(example, name)
+        if value is not previous:  # the spans of a trace share what is said of the trace
+            previous, cell = value, to_cell(name, value)
+        yield cell
