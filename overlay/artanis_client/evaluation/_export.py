@@ -116,8 +116,8 @@ def export(
         outcomes, steps: As for `examples`.
         where: Export only the examples for which this function returns true.
         encoding: "utf-8-sig" starts a CSV file with a byte order mark, which spreadsheets need to read it as UTF-8.
-        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore further keys;
-            trainers that validate like OpenAI refuse them: pass False.
+        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore it. Fireworks
+            does not document further keys, and others may refuse them: pass False for these.
         render: A function that gets the content of a prompt version and the input of the span, and returns the system
             message with the placeholders filled. Without it, chat and preference warn of prompts that contain
             placeholders such as `{name}` or `{{name}}`, because a model should not be trained on an unfilled template.
@@ -143,7 +143,8 @@ def export(
         chat: For each reviewed span a conversation `{"messages": [system, user, assistant], "metadata": {…}}`: the
             prompt version, the input and the approved output. The metadata are `trace_id`, `span_id`, `step_id`,
             `prompt_version_id` and `outcome`. TRL (huggingface.co/docs/trl/dataset_formats), Together
-            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks, Axolotl and Mistral train on messages.
+            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks
+            (docs.fireworks.ai/fine-tuning/fine-tuning-models) and Axolotl train on messages.
         preference: For each corrected span `{"prompt": [system, user], "chosen": [assistant], "rejected":
             [assistant]}` with the approved and the original output, for preference training with TRL and others
             (huggingface.co/docs/trl/dataset_formats#preference).
