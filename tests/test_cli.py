@@ -1416,6 +1416,16 @@ def test_corrections(cli: Cli, at_server: Server, tmp_path: Path) -> None:
     assert (result.code, result.err) == (0, "No output was corrected.\n")
 
 
+def test_a_report_of_a_trace_that_is_listed_twice(cli: Cli, at_server: Server) -> None:
+    """A trace that the server lists twice is counted once."""
+    serve(at_server, 2)
+    answer: Any = at_server.answers[0]
+    twice = Answer(body={"traces": [trace(id=id_) for id_ in ids(2) * 2]})
+    at_server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
+    assert cli("report", "--json").json["versions"][0]["spans"] == 2
+    assert len(cli("traces", "list", "--json").json) == 2
+
+
 def correct(trace_id: str, label: str) -> Answer:
     spans = [span(output={"label": "other"}, approvedOutput={"label": label})]
     return Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})
