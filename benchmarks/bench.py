@@ -14,20 +14,36 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPConnection
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import aiohttp
 import httpx
 from server import plain_server
 
-from artanis_client import AiohttpTransport, Artanis, AsyncArtanis, PromptCache
+from artanis_client import (
+    AiohttpTransport,
+    Artanis,
+    AsyncArtanis,
+    EvaluationExample,
+    PromptCache,
+    examples,
+    export,
+    models,
+    to_arrow,
+)
 from artanis_client.sandbox import Sandbox
+from artanis_client.sandbox._data import encode, make_projects
 
 IMPORT = "from artanis_client import Artanis"
 HELP = "from artanis_client.cli import main; main(['--help'])"
@@ -264,6 +280,35 @@ with Artanis(api_key="k", org_slug="o", project_slug="p", base_url=sys.argv[1]) 
         print(f"{what:58} {float(done.stdout):5.1f} MiB   target <= 32, flat")
 
 
+def exports() -> None:
+    def seconds_of(format_: Literal["jsonl", "parquet", "preference"]) -> float:
+        path = Path(folder, "set.parquet" if format_ == "parquet" else "set.jsonl")
+        with Artanis(**arguments) as client, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unfilled placeholders
+            return seconds(lambda: export(client, path, format=format_))
+
+    with plain_server("--traces", "3000") as arguments, tempfile.TemporaryDirectory() as folder:
+        for format_ in ("preference", "parquet"):
+            measured = pairs(partial(seconds_of, format_), partial(seconds_of, "jsonl"), 7)
+            report(f"export as {format_}, against jsonl", measured, "<= 1.15", 1.0, "s")
+
+
+def arrow() -> None:
+    project = make_projects(traces=60, seed=0, now=datetime(2026, 4, 30, 18, tzinfo=UTC))[0]
+    ids = [trace["id"] for trace in json.loads(project.list_body("traces"))["traces"]]
+    bodies = [encode(project.detail("traces", id_) or {}) for id_ in ids]
+    count = sum(len(json.loads(body)["spans"]) for body in bodies)
+
+    def make() -> Iterator[EvaluationExample]:
+        for _ in range(100_000 // count):
+            for body in bodies:
+                yield from examples(models.TraceDetail.from_dict(json.loads(body)))
+
+    made = [*make()]
+    measured = pairs(partial(seconds, partial(to_arrow, made)), partial(seconds, lambda: deque(make(), maxlen=0)), 5)
+    report(f"to_arrow of {len(made):,}, against decoding and making them", measured, "<= 2.00", 1.0, "s")
+
+
 def second_client() -> None:
     code = """
 import time
@@ -316,6 +361,8 @@ def main() -> None:
         start_up(variables)
         one_call(variables)
     second_client()
+    exports()
+    arrow()
     many_traces()
     gathered()
     bulk()

@@ -1,6 +1,6 @@
 """A server that costs next to nothing, so that the client is measured. It prints its port.
 
-It has the lists and details of as many traces as asked, with the spans of the sandbox. On request, it refuses or fails.
+It has the prompts of the sandbox, and as many traces as asked, with its spans. On request, it refuses or fails.
 `/statistics` tells how many requests for details it has refused or failed.
 """
 
@@ -28,6 +28,7 @@ class Api(asyncio.Protocol):
     options: argparse.Namespace
     details: list[bytes]
     listed: bytes
+    prompts: dict[bytes, bytes]
     failed: ClassVar[set[bytes]] = set()
     refused = 0
     tokens = 0.0
@@ -46,6 +47,8 @@ class Api(asyncio.Protocol):
             status, body, more = 200, self.listed, b""
             if path == b"/statistics":
                 body = encode({"refused": Api.refused})
+            elif path.startswith(b"/api/prompts"):
+                body = self.prompts[path.partition(b"?")[0].removeprefix(b"/api/prompts").removeprefix(b"/")]
             elif path.startswith(b"/api/traces/"):
                 trace_id = path[len(b"/api/traces/") :]
                 number = int(trace_id[-6:])
@@ -96,6 +99,9 @@ async def serve(options: argparse.Namespace) -> None:
         for detail, sample in zip(details, samples, strict=True)
     ]
     rows = [{**samples[0], "id": f"3f2b8a44-0c7e-4f0f-b6a5-{n:012}"} for n in range(options.traces)]
+    prompts = json.loads(project.list_body("prompts"))["prompts"]
+    Api.prompts = {prompt["id"].encode(): encode(project.detail("prompts", prompt["id"]) or {}) for prompt in prompts}
+    Api.prompts[b""] = project.list_body("prompts")
     Api.listed = encode({"traces": rows})
     server = await asyncio.get_running_loop().create_server(Api, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)

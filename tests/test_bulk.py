@@ -130,6 +130,19 @@ def left_behind() -> list[str]:
 # Order and completeness
 
 
+def test_a_trace_that_is_listed_twice(server: Server, kind: str) -> None:
+    """A trace that the server lists twice is listed and read once; one that the caller names twice is read twice."""
+    serve(server, 3)
+    answer: Any = server.answers[0]
+    twice = Answer(body={"traces": [trace(id=id_) for id_ in (*ids(3), ids(3)[1])]})
+    server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
+    both = Both(kind, server)
+    assert [each.id for each in both.run(lambda client: client.traces.list())] == ids(3)
+    for since in (None, "2026"):
+        assert [each.id for each in both.run(read_all(kind, since=since))] == ids(3)
+    assert [each.id for each in both.run(read_all(kind, trace_ids=[ids(3)[0]] * 2))] == [ids(3)[0]] * 2
+
+
 @pytest.mark.parametrize("concurrency", [1, 3, 16, 100])
 def test_order(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, concurrency: int) -> None:
     """The loop yields what `get` returns for each trace, in the order of the list."""

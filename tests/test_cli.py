@@ -522,6 +522,10 @@ def test_export_to_stdout(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
         assert (refused.code, refused.out) == (2, "")
         assert "need a file" in refused.err
     assert {path.name for path in tmp_path.glob("a.*")} >= {"a.jsonl", "a.csv"}
+    command = [*COMMAND, "traces", "export", "-", "--format", "parquet"]
+    table = subprocess.run(command, capture_output=True, timeout=LIMIT, check=True).stdout
+    assert cli("traces", "export", tmp_path / "a.parquet").code == 0
+    assert table == (tmp_path / "a.parquet").read_bytes()
 
 
 def test_failed_export_to_stdout(cli: Cli, at_server: Server) -> None:
@@ -694,6 +698,10 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("report --since 2026-05 --until 2026-04", "--since is later than --until."),
         ("report --until 2026-04 --since 2026-05", "--since is later than --until."),
         ("report --concurrency 0", "Invalid value for '--concurrency'"),
+        ("report --corrections --link example.com", "'example.com' is not an http or https URL with {trace_id}"),
+        ("report --corrections --link=", "Invalid value for '--link'"),
+        ("report --link https://a.example/{trace_id}", "--link needs --corrections or --html."),
+        ("report --corrections --weekly", "--corrections and --weekly exclude each other."),
         ("traces list --timeout 0", "--timeout must be more than 0 seconds"),
         ("traces list --project-id x --project y", "Pass --project or --project-id, not both."),
         ("traces show ..", "Invalid value for ID: '..'. Use an id exactly as 'artanis traces list' prints it."),
@@ -701,7 +709,7 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("traces export a.jsonl --format preference --outcome accepted", "Remove --outcome accepted."),
         ("traces export a.csv --format chat", "The format chat does not match the suffix of 'a.csv'"),
         ("traces export a.jsonl --encoding utf-8-sig", "only for the format csv"),
-        ("traces export set.pdf", "choose a format: jsonl, csv, chat"),
+        ("traces export set.pdf", "choose a format: jsonl, csv, parquet, chat"),
         ("traces export no/such/directory.csv", "The directory to write to does not exist: "),
         ("traces list --project=", "Invalid value for '--project': The value is empty."),
         ("report --project-id=", "Invalid value for '--project-id': The value is empty."),
@@ -1375,7 +1383,7 @@ def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
 
 
-@pytest.mark.parametrize("options", [("--json",), ("--jsonl",), ("--weekly",)])
+@pytest.mark.parametrize("options", [("--json",), ("--jsonl",), ("--weekly",), ("--corrections",)])
 def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, options: tuple[str, ...]) -> None:
     """`--html` cannot be combined with a table, which is checked before any request."""
     before = at_sandbox.request_count
@@ -1386,6 +1394,43 @@ def test_a_page_and_a_table(cli: Cli, at_sandbox: Sandbox, tmp_path: Path, optio
     assert result.code == 2
     assert "does not exist." in result.err
     assert at_sandbox.request_count == before
+
+
+def test_corrections(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """`--corrections` lists each correction with its newest traces, or links to these."""
+    listed = serve(at_server, 5, lambda id_: correct(id_, "billing" if id_ != ids(5)[0] else "sales"))
+    others, one = sorted(listed[1:], reverse=True), listed[0]
+    common = {"step_id": "classify", "path": "$.label", "output": '"other"'}
+    assert cli("report", "--corrections", "--json").json == [
+        {**common, "approved_output": '"billing"', "spans": 4, "traces": 4, "newest_traces": others[:3]},
+        {**common, "approved_output": '"sales"', "spans": 1, "traces": 1, "newest_traces": [one]},
+    ]
+    start = 'step\tpath\toutput\tapproved\tspans\ttraces\nclassify\t$.label\t"other"\t"billing"\t4\t'
+    end = f'\nclassify\t$.label\t"other"\t"sales"\t1\t{one}\n'
+    assert cli("report", "--corrections").out == f"{start}{', '.join(others[:3])} and 1 more{end}"
+    options, links = ["--link", "https://example.com/{trace_id}#x"], [f"https://example.com/{id_}#x" for id_ in others]
+    assert f"\t{', '.join(links[:3])} and 1 more\n" in cli("report", "--corrections", *options).out
+    assert cli("report", "--corrections", *options, "--json").json[0]["links"] == links[:3]
+    assert cli("report", "--html", tmp_path / "a.html", *options).code == 0
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert all(f'href="{link}"' in page for link in links[:3])
+    result = cli("report", "--corrections", "--since", "2030")
+    assert (result.code, result.err) == (0, "No output was corrected.\n")
+
+
+def test_a_report_of_a_trace_that_is_listed_twice(cli: Cli, at_server: Server) -> None:
+    """A trace that the server lists twice is counted once."""
+    serve(at_server, 2)
+    answer: Any = at_server.answers[0]
+    twice = Answer(body={"traces": [trace(id=id_) for id_ in ids(2) * 2]})
+    at_server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
+    assert cli("report", "--json").json["versions"][0]["spans"] == 2
+    assert len(cli("traces", "list", "--json").json) == 2
+
+
+def correct(trace_id: str, label: str) -> Answer:
+    spans = [span(output={"label": "other"}, approvedOutput={"label": label})]
+    return Answer(body={**trace(id=trace_id), "spans": spans, "feedback": []})
 
 
 # Streams and terminals

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -37,6 +39,7 @@ from artanis_client import (
     examples,
     export,
     models,
+    to_arrow,
 )
 from artanis_client.sandbox import Sandbox
 from support import (
@@ -101,6 +104,17 @@ def read_csv(path: Path) -> list[EvaluationExample]:
     return [EvaluationExample.from_dict(row) for row in rows]
 
 
+def read_parquet(path: Path) -> list[EvaluationExample]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    for row in rows:
+        row |= {name: json.loads(row[name]) for name in FREE_JSON if name != "feedback" and row[name] is not None}
+        row |= {name: value.isoformat() for name, value in row.items() if name.endswith("_at")}
+    return [EvaluationExample.from_dict(row) for row in rows]
+
+
+READERS: dict[str, Any] = {"jsonl": read_jsonl, "csv": read_csv, "parquet": read_parquet}
+
+
 def read_details(sandbox: Sandbox) -> list[models.TraceDetail]:
     with Artanis(**sandbox.credentials, timeout=LIMIT) as client:
         return [client.traces.get(listed.id) for listed in client.traces.list()]
@@ -117,13 +131,13 @@ def names(folder: Path) -> set[str]:
 # Contents of the file
 
 
-@pytest.mark.parametrize(("suffix", "read"), [("jsonl", read_jsonl), ("csv", read_csv)])
+@pytest.mark.parametrize("suffix", READERS)
 def test_every_example(
-    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, suffix: str, read: Any
+    sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, suffix: str
 ) -> None:
     """The file contains all examples of all traces, in the order of the list."""
     report = run(kind, sandbox, tmp_path / f"all.{suffix}")
-    made = read(tmp_path / f"all.{suffix}")
+    made = READERS[suffix](tmp_path / f"all.{suffix}")
     assert made == expected(details)
     assert (report.traces, report.read, report.examples, report.skipped) == (40, 40, len(made), ())
     assert report.outcomes == {outcome: sum(one.outcome is outcome for one in made) for outcome in Outcome}
@@ -148,13 +162,16 @@ def test_period(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
 
 
 def test_empty_project(server: Server, kind: str, tmp_path: Path) -> None:
-    """A project without traces becomes an empty file, or a table with only the heading."""
+    """A project without traces becomes an empty file, or a table with only its heading or schema."""
     serve(server, 0)
     assert run(kind, server, tmp_path / "none.jsonl").examples == 0
     run(kind, server, tmp_path / "none.csv")
+    run(kind, server, tmp_path / "none.parquet")
     assert (tmp_path / "none.jsonl").read_bytes() == b""
     assert (tmp_path / "none.csv").read_text().startswith("trace_id,span_id,step_id,")
-    assert len(names(tmp_path)) == 4
+    table = pyarrow.parquet.read_table(tmp_path / "none.parquet")
+    assert (table.num_rows, table.schema) == (0, to_arrow([]).schema)
+    assert len(names(tmp_path)) == 6
 
 
 def test_chat(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path) -> None:
@@ -254,13 +271,13 @@ def test_render(sandbox: Sandbox, details: list[models.TraceDetail], kind: str, 
     assert report.unfilled == {}
 
 
-@pytest.mark.parametrize("format_", ["chat", "jsonl", "csv"])
+@pytest.mark.parametrize("format_", ["chat", "jsonl", "csv", "parquet"])
 def test_require_prompt(
     sandbox: Sandbox, details: list[models.TraceDetail], kind: str, tmp_path: Path, format_: Any
 ) -> None:
     """`require_prompt` leaves out and counts the examples without a prompt."""
     arguments: Any = {"outcomes": "corrected", "require_prompt": True, "steps": ["classify", "handle"]}
-    path = tmp_path / ("a.csv" if format_ == "csv" else "a.jsonl")
+    path = tmp_path / f"a.{'jsonl' if format_ == 'chat' else format_}"
     report = run(kind, sandbox, path, format=format_, **arguments)
     made = expected(details, outcomes="corrected", steps=["classify", "handle"])
     assert report.left_out == sum(one.prompt_version_id is None for one in made) > 0
@@ -542,10 +559,14 @@ def test_there_and_back(
     details = Answer(body={**listed, "spans": [made], "feedback": feedback})
     server.answers = [lambda request: Answer(body={"traces": [listed]}) if "?" in request.path else details]
     [wanted] = examples(client.traces.get(listed["id"]))
-    for suffix, read in (("jsonl", read_jsonl), ("csv", read_csv)):
+    for suffix, read in READERS.items():
         export(client, tmp_path / f"one.{suffix}")
         [found] = read(tmp_path / f"one.{suffix}")
         assert (found.outcome, found.step_id) == (wanted.outcome, step)
+        if suffix == "parquet":  # where text must be Unicode; JSON text escapes what is not
+            assert pyarrow.parquet.read_table(tmp_path / "one.parquet").to_pylist() == to_arrow([wanted]).to_pylist()
+            escaped = tuple(text.encode("utf-8", "backslashreplace").decode() for text in wanted.feedback)
+            wanted = attrs.evolve(wanted, feedback=escaped)
         assert json.dumps(found.to_dict()) == json.dumps(wanted.to_dict())
     assert (tmp_path / "one.jsonl").read_text(encoding="utf-8").count("\n") == 1
     assert len((tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()) == 1
@@ -664,11 +685,16 @@ def test_special_files(server: Server, kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "text"),
     [
-        ("a.txt", {}, ValueError, "Unknown format 'txt': name the file .jsonl or .csv"),
+        ("a.txt", {}, ValueError, "Unknown format 'txt': name the file .jsonl, .csv, .parquet, or"),
         ("a", {}, ValueError, "Unknown format ''"),
         ("a.jsonl", {"format": "xml"}, ValueError, "Unknown format 'xml'"),
         ("a.jsonl", {"format": "chat", "outcomes": ["unreviewed"]}, ValueError, 'remove "unreviewed" from outcomes'),
         ("a.jsonl", {"format": "preference", "outcomes": ["accepted", "unreviewed"]}, ValueError, '"unreviewed", "acc'),
+        ("a.parquet", {"format": "chat"}, ValueError, "name the file .jsonl"),
+        ("a.parquet", {"format": "jsonl"}, ValueError, "name the file .jsonl"),
+        ("a.jsonl", {"format": "parquet"}, ValueError, "name the file .parquet"),
+        ("a.parquet", {"encoding": "utf-8-sig"}, ValueError, "only for the format csv"),
+        ("a.parquet", {"render": max}, ValueError, "render does not apply to the format parquet"),
         ("a.csv", {"format": "chat"}, ValueError, "The format chat does not match the suffix of 'a.csv'"),
         ("a.csv", {"format": make_pair}, ValueError, "name the file .jsonl"),
         ("a.jsonl", {"format": "csv"}, ValueError, "name the file .csv"),
@@ -744,15 +770,16 @@ def test_full_disk(server: Server, tmp_path: Path, limit: int) -> None:
 # Interrupted and resumed
 
 
-def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_resume(server: Server, kind: str, tmp_path: Path, suffix: str) -> None:
     """After a failure the old file is intact, and the next run reads only what is missing and writes the same bytes."""
-    path = tmp_path / "a.jsonl"
+    path = tmp_path / f"a.{suffix}"
     path.write_text("old")
     serve(server, 30, lambda trace_id: Answer(500) if trace_id == ids(30)[20] else None)
     with pytest.raises(InternalServerError):
         run(kind, server, path, {"max_retries": 0})
     assert path.read_text() == "old"
-    assert names(tmp_path) == {"a.jsonl", "a.jsonl.partial"}
+    assert names(tmp_path) == {f"a.{suffix}", f"a.{suffix}.partial"}
     serve(server, 30)
     told: list[Progress] = []
     again = {"httpx_args": {"headers": {"x-run": "again"}}}  # the last requests of the first run may arrive late
@@ -761,8 +788,8 @@ def test_resume(server: Server, kind: str, tmp_path: Path) -> None:
     assert sorted(requested) == [f"/api/traces/{trace_id}" for trace_id in ids(30)[20:]]
     assert (report.traces, report.read, report.examples) == (30, 10, 30)
     assert [progress.total for progress in told] == [10] * 10
-    run(kind, server, tmp_path / "b.jsonl")
-    assert path.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    run(kind, server, tmp_path / f"b.{suffix}")
+    assert path.read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -931,10 +958,11 @@ def test_two_at_once(server: Server, kind: str, tmp_path: Path) -> None:
 # Recheck
 
 
-def test_recheck(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_recheck(kind: str, tmp_path: Path, suffix: str) -> None:
     """`recheck="unreviewed"` reads only new or incompletely reviewed traces and writes what a full run writes."""
     with Sandbox(traces=30) as sandbox, Artanis(**sandbox.credentials) as client:
-        path, whole = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+        path, whole = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
         assert run(kind, sandbox, path, recheck="unreviewed").read == 30
         details = [client.traces.get(listed.id) for listed in client.traces.list()]
         open_ = [one.id for one in details if any(made.outcome == "unreviewed" for made in examples(one))]

@@ -13,7 +13,7 @@ ALL = ["2026-03-31T23:59:59.999Z", "2026-04-01T00:00:00.000Z", "2026-04-08T09:05
 
 
 def days(both: Both, server: Server, **period: Any) -> list[str]:
-    server.answer(body={"traces": [trace(createdAt=created) for created in ALL]})
+    server.answer(body={"traces": [trace(id=created, createdAt=created) for created in ALL]})
     traces = both.run(lambda client: client.traces.list(**period))
     return [
         ALL[index]

@@ -242,9 +242,9 @@ LONG = "It was sent on Monday and will be with you soon. "
 def test_corrections(output: Any, approved: Any, expected: list[list[str]]) -> None:
     """A correction is a path and two values: the smallest parts of the JSON that differ, counted once per span."""
     root = parse(page([example(output, approved)] * 3))
-    assert table(root, "changes") == [["classify", *change, "3"] for change in expected]
+    assert table(root, "changes") == [["classify", *change, "3", "t"] for change in expected]
     paths = sorted({path for path, _, _ in expected})
-    assert table(root, "places") == [["classify", path, "3", "100.0 %"] for path in paths]
+    assert table(root, "places") == [["classify", path, "3", "100.0 %", "t"] for path in paths]
 
 
 def test_frequent_corrections_come_first() -> None:
@@ -255,9 +255,63 @@ def test_frequent_corrections_come_first() -> None:
         for _ in range(times)
     ]
     root = parse(page(made))
-    assert [(row[0], row[-1]) for row in table(root, "changes")] == [("a", "3"), ("b", "2")]
-    assert table(root, "places") == [["a", "$", "4", "66.7 %"], ["b", "$", "2", "33.3 %"]]
+    assert [(row[0], row[-2]) for row in table(root, "changes")] == [("a", "3"), ("b", "2")]
+    assert [row[:-1] for row in table(root, "places")] == [["a", "$", "4", "66.7 %"], ["b", "$", "2", "33.3 %"]]
     assert "No change was made in more than one span." in page([example()])
+
+
+def seen_in(*ids: str, output: Any = "no", approved: Any = "yes") -> list[EvaluationExample]:
+    """Return a corrected span for each trace id, the newest trace first."""
+    return [
+        example(output, approved, trace_id=id_, trace_created_at=NOON - timedelta(hours=number))
+        for number, id_ in enumerate(ids)
+    ]
+
+
+def traces(root: ElementTree.Element) -> list[list[str]]:
+    """Return what each correction says of its traces, first by path and then by change."""
+    cells = [cell for cell in root.iter("td") if cell.get("class") == "traces"]
+    return [[words(each) for each in cell] for cell in cells]
+
+
+def test_traces_of_corrections() -> None:
+    """Each correction names its newest traces, whatever their order, and how many more there are."""
+    made = seen_in("n1", "n1", "n2", "n3", "n4", "n5")
+    for order in (made, made[::-1]):
+        assert traces(parse(page(order))) == [["n1", "n2", "n3", "and 2 more"]] * 2
+    assert traces(parse(page(made[:4]))) == [["n1", "n2", "n3"]] * 2
+    assert not [*parse(page(made)).iter("a")]
+
+
+def test_links_to_traces() -> None:
+    """With `link`, the ids are links, in which they are quoted."""
+    made = seen_in("a/../b?<&\ud800é", "n2", output=1)
+    root = parse(page(made, link="https://example.com/{trace_id}?tab=<1>&of={trace_id}"))
+    first, second, *_ = (each.get("href") for each in root.iter("a"))
+    quoted = "a%2F..%2Fb%3F%3C%26%ED%A0%80%C3%A9"
+    assert first == f"https://example.com/{quoted}?tab=<1>&of={quoted}"
+    assert second == "https://example.com/n2?tab=<1>&of=n2"
+    assert len([*root.iter("a")]) == 4
+    assert traces(root) == [["a/../b?<&\\ud800é", "n2"]] * 2
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("https://example.com/", "example.com/{trace_id}", "javascript:alert({trace_id})", "https://{trace_id}/"),
+        *(
+            "https:///{trace_id}",
+            "http://[::1/{trace_id}",
+            "https://a.example/ {trace_id}",
+            "https://a/\n{trace_id}",
+            "",
+        ),
+    ],
+)
+def test_links_that_are_none(link: str) -> None:
+    """Anything but an http or https URL with `{trace_id}` is refused before any example is read."""
+    with pytest.raises(ValueError, match=r"link must be an http or https URL that contains \{trace_id\}, such as"):
+        page(iter(lambda: pytest.fail("read"), 1), link=link)
 
 
 def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,8 +326,8 @@ def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None
 
     corrections = _corrections.Corrections()
     assert sum(1 for _ in corrections.watch(generate())) == 2_000
-    [[key, count]] = corrections.changes.top(at_least=2)
-    missed = corrections.changes.missed
+    [[key, found]] = corrections.changes.top(at_least=2)
+    count, missed = found.spans, corrections.changes.missed
     assert key == ("classify", "$", '"often"', '"yes"')
     assert count <= 500 <= count + missed
     assert missed <= 2_000 / 20
@@ -394,11 +448,12 @@ TAGS = {
         "em",
         "span",
         "time",
+        "a",
     ),
 }
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "name", "content", "id", "class", "scope", "colspan", "tabindex"),
-    *("role", "aria-labelledby", "aria-hidden"),
+    *("role", "aria-labelledby", "aria-hidden", "href", "rel"),
     *("width", "height", "x", "y", "dx", "cx", "cy", "r", "x1", "x2", "y1", "y2", "text-anchor"),
 }
 
@@ -423,6 +478,7 @@ json_values = st.recursive(
             example,
             json_values,
             json_values,
+            trace_id=odd,
             step_id=odd,
             prompt_version_id=st.none() | odd,
             created_at=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
@@ -432,10 +488,13 @@ json_values = st.recursive(
     title=odd,
     source=st.dictionaries(odd, odd, max_size=2),
     names=st.dictionaries(odd, odd, max_size=3),
+    link=st.sampled_from([None, "https://example.com/{trace_id}?a&b='\"<é>"]),
 )
-def test_odd_text(made: list[EvaluationExample], title: str, source: dict[str, str], names: dict[str, str]) -> None:
+def test_odd_text(
+    made: list[EvaluationExample], title: str, source: dict[str, str], names: dict[str, str], link: str | None
+) -> None:
     """Whatever the API sends, the page can be encoded, is well-formed, and shows text as text."""
-    html = page(made * 2, title=title, source=source, prompt_names=names)
+    html = page(made * 2, title=title, source=source, prompt_names=names, link=link)
     html.encode()
     root = parse(html)
     parser = Tags()
@@ -460,11 +519,11 @@ def nested(depth: int, core: Any) -> Any:
 def test_deep_values() -> None:
     """Values that are nested too deeply for a recursion are compared, too."""
     root = parse(page([example(nested(2_000, 1), nested(2_000, 2))] * 2))
-    [[step, path, old, new, count]] = table(root, "changes")
+    [[step, path, old, new, count, _]] = table(root, "changes")
     assert (step, old, new, count) == ("classify", "1", "2", "2")
     assert path.startswith("$.a[*].a[*]")
     assert path.endswith("…")
-    [[_, _, old, _, _]] = table(parse(page([example(nested(100_000, 1), 2)] * 2)), "changes")
+    [[_, _, old, _, _, _]] = table(parse(page([example(nested(100_000, 1), 2)] * 2)), "changes")
     assert old == "(nested too deeply to show)"
 
 
@@ -583,7 +642,7 @@ def test_it_is_pure() -> None:
     assert parts == {"_errors", "evaluation"}
     assert others <= {
         *("__future__", "collections", "collections.abc", "datetime", "functools", "importlib.resources", "itertools"),
-        *("attrs", "jinja2", "json", "typing", "unicodedata"),
+        *("attrs", "jinja2", "json", "typing", "unicodedata", "urllib.parse"),
     }
 
 

@@ -44,7 +44,7 @@ def test_names() -> None:
             *("RateLimitError", "InternalServerError", "UnexpectedRedirectError"),
             *("Outcome", "outcome", "EvaluationExample", "examples", "split"),
             *("Progress", "export", "aexport", "ExportReport", "Skipped"),
-            *("scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
+            *("to_arrow", "scorecard", "Scorecard", "ScorecardRow", "ScorecardWeek"),
             *("pull_prompts", "apull_prompts", "PullReport", "PromptConflictError"),
             *("prompts_status", "aprompts_status", "PromptsStatus", "diff_versions"),
             *("PromptCache", "AsyncPromptCache"),

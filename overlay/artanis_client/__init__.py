@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         scorecard,
         split,
     )
+    from .evaluation._parquet import to_arrow
     from .prompts import (
         AsyncPromptCache,
         PromptCache,
@@ -104,6 +105,7 @@ __all__ = [
     "pull_prompts",
     "scorecard",
     "split",
+    "to_arrow",
 ]
 
 # The names of optional parts, and their modules. A module is imported when one of its names is first used, because most
@@ -133,6 +135,7 @@ _OPTIONAL = {
     "pull_prompts": "prompts",
     "scorecard": "evaluation",
     "split": "evaluation",
+    "to_arrow": "evaluation._parquet",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name

@@ -22,7 +22,7 @@ from ._credentials import Credentials, KeyFunction, choose_project, load
 from ._errors import NotFoundError
 from ._http import AsyncHttp, Http
 from ._httpx import DEFAULT_TIMEOUT, httpx
-from ._periods import filter_by_period
+from ._periods import select_traces
 from ._progress import OnProgress
 from ._secret import Secret
 from ._unset import UNSET, Unset
@@ -138,7 +138,7 @@ class _TracesBase(_Resource):
     ) -> builtins.list[str] | tuple[Mapping[str, str], Filter]:
         """Return the ids that the caller chose, or else the project and the period to list."""
         if trace_ids is None:
-            return self._project(*project), filter_by_period(since, until)
+            return self._project(*project), select_traces(since, until)
         if any(other is not None for other in (*project, since, until)):
             raise ValueError("trace_ids cannot be combined with project_slug, project_id, since or until.")
         if isinstance(trace_ids, str | UUID):
@@ -157,7 +157,7 @@ class Traces(_TracesBase):
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
-        """Return every trace, newest first, without spans.
+        """Return every trace once, newest first, without spans.
 
         The API has neither paging nor filters, so all traces are transferred. `since` and `until` then filter by
         `createdAt` on the client.
@@ -172,7 +172,7 @@ class Traces(_TracesBase):
                 invalid.
             ArtanisError: If the call failed; see `call`.
         """
-        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
+        project, select = self._project(project_slug, project_id), select_traces(since, until)
         return select(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
     def get(self, trace_id: str | UUID) -> TraceDetail:
@@ -247,7 +247,7 @@ class AsyncTraces(_TracesBase):
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
-        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
+        project, select = self._project(project_slug, project_id), select_traces(since, until)
         return select((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
     async def get(self, trace_id: str | UUID) -> TraceDetail:

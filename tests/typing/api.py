@@ -44,6 +44,7 @@ from artanis_client import (
     prompts_status,
     pull_prompts,
     scorecard,
+    to_arrow,
 )
 
 
@@ -157,6 +158,8 @@ def bulk(client: Artanis, progress: Progress) -> None:
     export(
         client, "a.jsonl", format=lambda made, prompt: made.to_dict() if prompt else None, where=lambda made: made.input
     )
+    export(client, "a.parquet", format="parquet")
+    assert_type(to_arrow(examples(client.traces.get("a"))).num_rows, int)
     assert_type(progress.error, ArtanisError | None)
     assert_type(client.traces.iter(trace_ids=("a", "b")), Generator[models.TraceDetail])
     client.traces.iter(on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

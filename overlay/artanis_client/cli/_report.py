@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,23 @@ from .._files import replacing
 from ..bulk import read_prompts
 from ..evaluation import EvaluationExample, ScorecardRow, check_steps, examples, scorecard
 from ._options import NonEmptyPath, State, api_options, bulk_options
-from ._output import note, progress, rows
+from ._output import Row, note, progress, rows
 from ._streams import is_stdout, write_bytes
+
+
+def _check_link(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Check a link by the rules of the library."""
+    if value is not None:
+        from ..report import link_maker
+
+        try:
+            link_maker(value)
+        except ValueError:
+            example = "https://example.com/traces/{trace_id}"
+            raise click.BadParameter(
+                f"{value!r} is not an http or https URL with {{trace_id}}, as in {example}."
+            ) from None
+    return value
 
 
 @click.command()
@@ -26,16 +42,36 @@ from ._streams import is_stdout, write_bytes
     type=NonEmptyPath(dir_okay=False, path_type=Path),
     help="Write a page with charts instead; - writes it to stdout.",
 )
+@click.option("--corrections", is_flag=True, help="List the most frequent corrections, and their newest traces.")
+@click.option(
+    "--link",
+    metavar="URL",
+    callback=_check_link,
+    help="Link to the traces of corrections: https://…/{trace_id}. For --corrections and --html.",
+)
 @api_options
-def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path | None, **options: Any) -> None:
+def report(
+    state: State,
+    steps: tuple[str, ...] | None,
+    weekly: bool,
+    html: Path | None,
+    corrections: bool,
+    link: str | None,
+    **options: Any,
+) -> None:
     """Report how often reviewers accepted the output of each step, by prompt version.
 
     The range is the 95 % Wilson interval of the rate. All traces are read. The page is a single file that needs no
     network and no script. It shows acceptance by version and by week, the most frequent corrections, and what has not
     been reviewed yet.
     """
-    if html is not None and (state.output or weekly):
-        raise click.UsageError("--html writes a page instead of a table. Remove --json, --jsonl and --weekly.")
+    if html is not None and (state.output or weekly or corrections):
+        tables = "--json, --jsonl, --weekly and --corrections"
+        raise click.UsageError(f"--html writes a page instead of a table. Remove {tables}.")
+    if corrections and weekly:
+        raise click.UsageError("--corrections and --weekly exclude each other.")
+    if link is not None and not corrections and html is None:
+        raise click.UsageError("--link needs --corrections or --html.")
     if html is not None and not html.absolute().parent.is_dir():
         raise click.UsageError(f"The directory {html.absolute().parent} does not exist.")
     if html is not None and is_stdout(html):
@@ -46,12 +82,15 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
     ):
         read = _read(client, steps, {**options, "on_progress": on_progress})
         if html is not None and is_stdout(html):
-            write_bytes(_make_page(client, read, options).decode())
+            write_bytes(_make_page(client, read, options, link).decode())
             return
         if html is not None:
             with replacing(html) as file:
-                file.write(_make_page(client, read, options))
+                file.write(_make_page(client, read, options, link))
             note(f"Wrote {html}")
+            return
+        if corrections:
+            _list_corrections(state, read, link)
             return
         card = scorecard(read)
         names = {} if state.output else _name_versions(client)
@@ -75,7 +114,27 @@ def _read(client: Artanis, steps: tuple[str, ...] | None, options: dict[str, Any
         check_steps(steps or (), seen | {prompt.step_id for prompt in client.prompts.list()})
 
 
-def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dict[str, Any]) -> bytes:
+def _list_corrections(state: State, found: Iterable[EvaluationExample], link: str | None) -> None:
+    from ..report import Corrections, link_maker
+
+    corrections = Corrections()
+    deque(corrections.watch(found), maxlen=0)
+    name_trace = link_maker(link) if link else str
+    listed: list[Row] = []
+    for (step, path, old, new), frequency in corrections.changes.top(at_least=1):
+        names = [name_trace(trace_id) for trace_id in frequency.trace_ids]
+        counts = {"spans": frequency.spans, "traces": frequency.traces}
+        change = {"step_id": step, "path": path, "output": old, "approved_output": new}
+        links = {"links": names} if link else {}
+        data = {**change, **counts, "newest_traces": frequency.trace_ids, **links}
+        more = f" and {frequency.traces - len(names)} more" if frequency.traces > len(names) else ""
+        listed.append((data, [step, path, old, new, str(frequency.spans), ", ".join(names) + more]))
+    rows(state.output, ["step", "path", "output", "approved", "spans", "traces"], listed, numbers=["spans"])
+    if not listed and not state.output:
+        note("No output was corrected.")
+
+
+def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dict[str, Any], link: str | None) -> bytes:
     from ..report import report_html
 
     credentials = credentials_of(client)
@@ -84,7 +143,7 @@ def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dic
     source |= {name.capitalize(): options[name] for name in ("since", "until") if options[name]}
     names = {version: f"v{name}" for version, name in _name_versions(client).items()}
     title = f"How reviewers judged {project}"
-    page = report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
+    page = report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names, link=link)
     return page.encode("utf-8", "xmlcharrefreplace")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -50,10 +51,14 @@ def is_stdout(path: Path) -> bool:
 
 
 def write_file(path: Path) -> None:
-    """Write the content of a file in UTF-8 to stdout."""
-    with path.open(encoding="utf-8", newline="") as file:
-        while text := file.read(1 << 20):
-            write_bytes(text)
+    """Write the content of a file to stdout as it is."""
+    sys.stdout.flush()
+    buffer: Any = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(path.read_bytes().decode())
+    else:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, buffer)
 
 
 def discard(stream: TextIO) -> None:

@@ -90,7 +90,7 @@ def show(state: State, trace_id: str) -> None:
 )
 @api_options
 def export_(state: State, file: Path, **options: Any) -> None:
-    """Write evaluation examples, one per span, to FILE (.jsonl or .csv), or to stdout if FILE is -.
+    """Write evaluation examples, one per span, to FILE (.jsonl, .csv or .parquet), or to stdout if FILE is -.
 
     FILE appears once it is complete. Until then, the traces that were read are in FILE.partial, and --resume continues
     from there.

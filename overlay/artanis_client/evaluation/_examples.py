@@ -14,7 +14,7 @@ from artanis_api.models import TraceDetail
 
 from ._outcomes import Outcome, compare_outputs, parse_outcomes
 
-_TIMES = ("created_at", "trace_created_at", "trace_updated_at")
+TIMES = ("created_at", "trace_created_at", "trace_updated_at")
 
 
 def to_utc(moment: datetime) -> datetime:
@@ -70,7 +70,7 @@ class EvaluationExample:
         """
         data = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
         data |= {"outcome": self.outcome.value, "feedback": list(self.feedback)}
-        return data | {name: _format_time(data[name]) for name in _TIMES}
+        return data | {name: format_time(data[name]) for name in TIMES}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -89,7 +89,7 @@ class EvaluationExample:
         if not _is_list_of_strings(fields["feedback"]):
             raise ValueError("Not an evaluation example: 'feedback' must be a list of strings.")
         fields["feedback"] = tuple(fields["feedback"])
-        for name in _TIMES:
+        for name in TIMES:
             try:
                 fields[name] = to_utc(datetime.fromisoformat(fields[name]))
             except (TypeError, ValueError, OverflowError):
@@ -102,7 +102,7 @@ def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(each, str) for each in cast("list[Any]", value))
 
 
-def _format_time(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """Write a time as the API does, with microseconds only if they are needed."""
     precision = "microseconds" if moment.microsecond % 1000 else "milliseconds"
     return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"

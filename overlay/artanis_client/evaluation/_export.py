@@ -16,12 +16,13 @@ import re
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing, closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager, suppress
 from datetime import date
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import attrs
@@ -39,6 +40,9 @@ from ._formats import OUTCOMES, Format, FormatFunction, Render
 from ._journal import Journal, Skipped, foreign_file_error, now
 from ._outcomes import Outcome
 from ._request import ExportRequest
+
+if TYPE_CHECKING:
+    from ._parquet import Rows
 
 _MANIFEST = {"kind": "artanis-client export", "version": 1}
 
@@ -112,8 +116,8 @@ def export(
         outcomes, steps: As for `examples`.
         where: Export only the examples for which this function returns true.
         encoding: "utf-8-sig" starts a CSV file with a byte order mark, which spreadsheets need to read it as UTF-8.
-        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore further keys;
-            trainers that validate like OpenAI refuse them: pass False.
+        metadata: Whether rows of the format chat have a key `metadata`. TRL, Axolotl and Together ignore it. Fireworks
+            does not document further keys, and others may refuse them: pass False for these.
         render: A function that gets the content of a prompt version and the input of the span, and returns the system
             message with the placeholders filled. Without it, chat and preference warn of prompts that contain
             placeholders such as `{name}` or `{{name}}`, because a model should not be trained on an unfilled template.
@@ -134,10 +138,13 @@ def export(
         csv: The same as a table, with free JSON as JSON text. Text that a spreadsheet could take for a formula starts
             with an apostrophe: remove one from what starts with apostrophes and `=`, `+`, `-`, `@`, a tab or a line
             end (or a full-width form of the signs).
+        parquet: The same as a table with typed columns, as `to_arrow` returns it. Text that is not valid Unicode is
+            escaped. Rows are written in groups of up to 10,000 or 16 MiB. Needs the extra `parquet`.
         chat: For each reviewed span a conversation `{"messages": [system, user, assistant], "metadata": {…}}`: the
             prompt version, the input and the approved output. The metadata are `trace_id`, `span_id`, `step_id`,
             `prompt_version_id` and `outcome`. TRL (huggingface.co/docs/trl/dataset_formats), Together
-            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks, Axolotl and Mistral train on messages.
+            (docs.together.ai/docs/fine-tuning/data-preparation), Fireworks
+            (docs.fireworks.ai/fine-tuning/fine-tuning-models) and Axolotl train on messages.
         preference: For each corrected span `{"prompt": [system, user], "chosen": [assistant], "rejected":
             [assistant]}` with the approved and the original output, for preference training with TRL and others
             (huggingface.co/docs/trl/dataset_formats#preference).
@@ -149,6 +156,7 @@ def export(
         ValueError, TypeError: If an argument is invalid, a step is in neither the prompts nor any trace read, or the
             partial file belongs to another export. With a format function, `where` or `render`, this includes `resume`
             and `recheck="unreviewed"`, which reuse finished rows.
+        ImportError: If the format is parquet, but the extra `parquet` is not installed.
         OSError: If the file cannot be written, or a file beside it has the name of the partial file or the manifest
             but was not written by an export.
         ArtanisError: If the list, a prompt or a trace cannot be read, if every trace was skipped, if there are no
@@ -176,7 +184,7 @@ def export(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
-        listed = _remove_duplicates(client.traces.list(**project, since=since, until=until))
+        listed = client.traces.list(**project, since=since, until=until)
         skip = on_error == "skip"
         prompts = read_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
@@ -239,7 +247,7 @@ async def aexport(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
-        listed = _remove_duplicates(await client.traces.list(**project, since=since, until=until))
+        listed = await client.traces.list(**project, since=since, until=until)
         skip = on_error == "skip"
         prompts = await aread_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
@@ -307,18 +315,30 @@ def _begin(request: ExportRequest, journal: Journal, resume: bool, recheck: str)
 def _reuse_file(request: ExportRequest, journal: Journal) -> None:
     """Copy the completely reviewed traces from the existing file to the journal, unless its manifest does not match."""
     manifest = json.loads(request.manifest_path.read_bytes())
+    if manifest.items() >= {**_MANIFEST, **request.header, "sha256": _digest(request.path)}.items():
+        for entry, text in _read_entries(request, manifest["traces"]):
+            if entry["is_reviewed"] and not entry["skipped"]:
+                journal.add({**entry, "text": text})
+
+
+def _read_entries(request: ExportRequest, entries: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the entry of each trace in the existing file, with its rows."""
+    if request.format == "parquet":
+        from ._parquet import read_rows
+
+        rows = read_rows(request.path)
+        for entry in entries:
+            yield entry, "".join(islice(rows, sum(entry["outcomes"].values())))
+        return
     with request.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if manifest.items() >= {**_MANIFEST, **request.header, "sha256": sha256}.items():
-            file.seek(len(request.heading))
-            for entry in manifest["traces"]:
-                text = file.read(entry["bytes"]).decode()
-                if entry["is_reviewed"] and not entry["skipped"]:
-                    journal.add({**entry, "text": text})
+        file.seek(len(request.heading))
+        for entry in entries:
+            yield entry, file.read(entry["bytes"]).decode()
 
 
-def _remove_duplicates(listed: Iterable[Trace]) -> list[Trace]:
-    return [*{trace.id: trace for trace in listed}.values()]
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_any_read(journal: Journal, listed: Sequence[Trace]) -> None:
@@ -369,30 +389,43 @@ def _warn_of_placeholders(report: ExportReport) -> None:
         warnings.warn(text, stacklevel=3)
 
 
+@contextmanager
+def _row_writer(request: ExportRequest, file: IO[bytes]) -> "Generator[IO[bytes] | Rows]":
+    """Yield what writes rows to the file in its format."""
+    if request.format == "parquet":
+        from ._parquet import parquet_writer
+
+        with parquet_writer(file) as rows:
+            yield rows
+    else:
+        file.write(request.heading)
+        yield file
+
+
 def _write(
     request: ExportRequest, journal: Journal, listed: Sequence[Trace], file: IO[bytes]
 ) -> tuple[ExportReport, str]:
     """Write the file; return the report and the text of the manifest."""
-    file.write(request.heading)
-    digest = hashlib.sha256(request.heading)
     counts: Counter[str] = Counter()
     steps: Counter[str] = Counter()
     unfilled: Counter[str] = Counter()
     left_out = 0
     skipped = journal.skipped.copy()
     traces: list[str] = []
-    for trace in listed:
-        if (entry := journal.get(trace.id)) is None:
-            continue  # it was skipped
-        content = entry.pop("text").encode("utf-8", "backslashreplace")  # JSON escapes lone surrogates the same way
-        file.write(content)
-        digest.update(content)
-        counts.update(entry["outcomes"])
-        steps.update(entry["steps"])
-        unfilled.update(entry["unfilled"])
-        left_out += entry["left_out"]
-        skipped += [Skipped(trace.id, span_id, reason) for span_id, reason in entry["skipped"]]
-        traces.append(json.dumps({**entry, "bytes": len(content)}))
+    with _row_writer(request, file) as rows:
+        for trace in listed:
+            if (entry := journal.get(trace.id)) is None:
+                continue  # it was skipped
+            content = entry.pop("text").encode("utf-8", "backslashreplace")  # JSON escapes lone surrogates the same way
+            rows.write(content)
+            counts.update(entry["outcomes"])
+            steps.update(entry["steps"])
+            unfilled.update(entry["unfilled"])
+            left_out += entry["left_out"]
+            skipped += [Skipped(trace.id, span_id, reason) for span_id, reason in entry["skipped"]]
+            size = {} if request.format == "parquet" else {"bytes": len(content)}
+            traces.append(json.dumps(entry | size))
+    file.flush()
     report = ExportReport(
         path=request.path,
         manifest=request.manifest_path,
@@ -417,7 +450,7 @@ def _write(
         "left_out": left_out,
         "unfilled": report.unfilled,
         "skipped": [attrs.asdict(each) for each in skipped],
-        "sha256": digest.hexdigest(),
+        "sha256": _digest(Path(file.name)),
     }
     # One line per field and one per trace, so that manifests can be read and compared.
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()]

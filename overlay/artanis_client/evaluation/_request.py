@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from .._client import Artanis, AsyncArtanis, credentials_of
 from .._periods import filter_by_period
 from ._examples import EvaluationExample, examples, parse_steps
 from ._formats import (
+    EXAMPLE_FORMATS,
     OUTCOMES,
     FormatFunction,
     Render,
@@ -56,11 +58,13 @@ class ExportRequest:
         self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
         chosen = choose_format(self.given_path, format)
         self.format = chosen if isinstance(chosen, str) else "function"
-        self.needs_prompts = self.format not in ("jsonl", "csv") or require_prompt
+        self.needs_prompts = self.format not in EXAMPLE_FORMATS or require_prompt
+        if self.format == "parquet":
+            import_module("._parquet", __package__)  # raises ImportError, before anything is read
         for name, function in (("where", where), ("render", render)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function.")
-        if render is not None and self.format in ("jsonl", "csv"):
+        if render is not None and self.format in EXAMPLE_FORMATS:
             raise ValueError(f"render does not apply to the format {self.format}, which contains no prompts.")
         if encoding not in ("utf-8", "utf-8-sig"):
             raise ValueError(f"Unknown encoding {encoding!r}: use utf-8 or utf-8-sig.")

@@ -1,5 +1,7 @@
-"""The scorecard as one HTML page. Needs Jinja2, which the extra `cli` includes."""
+"""The scorecard as one HTML page, and the most frequent corrections. The page needs Jinja2 (extra `cli`)."""
 
+from ._corrections import Corrections
 from ._page import report_html
+from ._text import link_maker
 
-__all__ = ["report_html"]
+__all__ = ["Corrections", "link_maker", "report_html"]

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import takewhile, zip_longest
 from typing import Any
+
+import attrs
 
 from ..evaluation import EvaluationExample, Outcome, equal_json
 
 MAX_COUNTED = 10_000  # different corrections in memory at once
 MAX_SHOWN = 20
 MAX_VALUE = 120  # characters of a path or value
+MAX_TRACES = 3  # whose ids are kept for each correction
 
 _ABSENT: Any = object()  # stands for a value that is in only one of two outputs
+
+
+@attrs.define
+class Frequency:
+    """In how many spans and traces something occurs, and the newest of these traces."""
+
+    spans: int = 0
+    traces: int = 0
+    """The number of traces, if the spans of each come one after the other."""
+    _newest: list[tuple[datetime, str]] = attrs.field(factory=list[tuple[datetime, str]])
+    _last: str | None = None
+
+    def add(self, example: EvaluationExample) -> None:
+        """Count a span."""
+        self.spans += 1
+        if example.trace_id != self._last:
+            self._last = example.trace_id
+            self.traces += 1
+            traces = {*self._newest, (example.trace_created_at, example.trace_id)}
+            self._newest = sorted(traces, reverse=True)[:MAX_TRACES]
+
+    @property
+    def trace_ids(self) -> list[str]:
+        """The ids of the newest traces, newest first."""
+        return [trace_id for _, trace_id in self._newest]
 
 
 class FrequentItems:
@@ -25,21 +53,26 @@ class FrequentItems:
     """
 
     def __init__(self) -> None:
-        self.counts = Counter[tuple[str, ...]]()
+        self.counts: dict[tuple[str, ...], Frequency] = {}
         self.missed = 0
 
-    def add(self, items: Iterable[tuple[str, ...]]) -> None:
-        """Count each of the items once."""
-        self.counts.update(list(items))  # as a list, because `update` adds the values of a mapping
+    def add(self, items: Iterable[tuple[str, ...]], example: EvaluationExample) -> None:
+        """Count each of the items, which occur in the example, once."""
+        for item in items:
+            if item not in self.counts:
+                self.counts[item] = Frequency()
+            self.counts[item].add(example)
         if len(self.counts) > MAX_COUNTED:
-            rare = sorted(self.counts.values(), reverse=True)[MAX_COUNTED // 2]
+            rare = sorted((found.spans for found in self.counts.values()), reverse=True)[MAX_COUNTED // 2]
             self.missed += rare
-            self.counts = Counter({item: count - rare for item, count in self.counts.items() if count > rare})
+            self.counts = {item: found for item, found in self.counts.items() if found.spans > rare}
+            for found in self.counts.values():
+                found.spans -= rare
 
-    def top(self, *, at_least: int) -> list[tuple[tuple[str, ...], int]]:
-        """Return the most frequent items and their counts, the most frequent first."""
-        found = [(item, count) for item, count in self.counts.items() if count >= at_least]
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:MAX_SHOWN]
+    def top(self, *, at_least: int) -> list[tuple[tuple[str, ...], Frequency]]:
+        """Return the most frequent items, the most frequent first."""
+        found = [(item, frequency) for item, frequency in self.counts.items() if frequency.spans >= at_least]
+        return sorted(found, key=lambda pair: (-pair[1].spans, pair[0]))[:MAX_SHOWN]
 
 
 class Corrections:
@@ -60,8 +93,8 @@ class Corrections:
                     for path, old, new in _find_differences(example.output, example.approved_output)
                 ]
                 # Not sets: their order, and with it the page, would differ from process to process.
-                self.paths.add(dict.fromkeys(change[:2] for change in changes))
-                self.changes.add(dict.fromkeys(changes))
+                self.paths.add(dict.fromkeys(change[:2] for change in changes), example)
+                self.changes.add(dict.fromkeys(changes), example)
             yield example
 
 

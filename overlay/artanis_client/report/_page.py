@@ -43,11 +43,12 @@ def report_html(
     source: Mapping[str, str],
     generated_at: datetime,
     prompt_names: Mapping[str, str] | None = None,
+    link: str | None = None,
 ) -> str:
     """Return an HTML page that shows how reviewers judged the outputs of each step; write it to a file as UTF-8.
 
     The page has the tables of `scorecard`, charts of them, the spans that have not been reviewed yet, and the most
-    frequent corrections. The same arguments always give the same page.
+    frequent corrections with the newest traces behind each. The same arguments always give the same page.
 
     Args:
         examples: Each is looked at once and not kept. Memory grows with the number of steps, prompt versions and weeks,
@@ -57,11 +58,14 @@ def report_html(
         source: Where the examples come from, such as `{"Project": "support-chat"}`.
         generated_at: Time to put on the page; without an offset it is UTC.
         prompt_names: Names of prompt versions by id, such as `v3`. The page shows the id, too.
+        link: The URL of a trace, to which its id then links, such as `https://example.com/traces/{trace_id}`.
 
     Raises:
+        ValueError: If `link` is not an http or https URL that contains `{trace_id}`.
         ImportError: If Jinja2 is not installed; the extra `cli` includes it.
     """
     template = _load_template()
+    make_link = None if link is None else _text.link_maker(link)
     names = prompt_names or {}
     corrections = Corrections()
     card = scorecard(corrections.watch(examples))
@@ -71,6 +75,7 @@ def report_html(
         facts={**source, "Generated": f"{to_utc(generated_at):%Y-%m-%dT%H:%M:%SZ}"},
         content=_compute_content(card, names) if card["versions"] else None,
         corrections=corrections,
+        make_link=make_link,
         limits={"steps": MAX_STEPS, "versions": MAX_VERSIONS, "weeks": MAX_WEEKS},
     )
 
@@ -89,7 +94,14 @@ def _load_template() -> Template:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    filters: tuple[Any, ...] = (svg_length, _text.interval, _text.percent, _text.quantity, _text.thousands)
+    filters: tuple[Any, ...] = (
+        svg_length,
+        _text.interval,
+        _text.percent,
+        _text.quantity,
+        _text.shorten,
+        _text.thousands,
+    )
     environment.filters.update({function.__name__: function for function in filters})
     return environment.get_template("page.html.j2")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
 
 from .._errors import printable
 from ..evaluation import ScorecardRow
@@ -22,6 +24,28 @@ def shorten(text: str, limit: int = 12) -> str:
     if any(unicodedata.east_asian_width(char) in "WF" for char in text):
         limit //= 2
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit + limit // 2 :]}"
+
+
+def link_maker(link: str) -> Callable[[str], str]:
+    """Return a function that returns the URL of a trace by its id.
+
+    Args:
+        link: An http or https URL with `{trace_id}` in its path, query or fragment.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    try:
+        parts = urlsplit(link)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "{trace_id}" not in parts.netloc
+    except ValueError:
+        is_usable = False
+    if not is_usable or "{trace_id}" not in link or " " in link or not link.isprintable():
+        example = "https://example.com/traces/{trace_id}"
+        raise ValueError(
+            f"link must be an http or https URL that contains {{trace_id}}, such as {example}, not {link!r}."
+        )
+    return lambda trace_id: link.replace("{trace_id}", quote(trace_id, safe="", errors="surrogatepass"))
 
 
 def thousands(number: int) -> str:
