@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress docs build lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ test: ## Run every check (7 min)
 	@$(MAKE) --no-print-directory successor PYTEST_ARGS=
 	@$(MAKE) --no-print-directory warehouse SLOW= PYTEST_ARGS=
 
-checks: types lint validate check-generated api-check ## Run every check that is not a test (30 s)
+checks: types lint validate check-generated api-check docs ## Run every check that is not a test (30 s)
 
 lint: setup ## Check style, formatting, spelling and sizes of the hand-written code (2 s)
 	@$(BIN)/ruff check --quiet .
@@ -155,6 +155,9 @@ bench: setup ## Measure speed, as ratios to plain tools (5 min)
 bench-stress: setup ## Measure reading under rate limits and faults, as shares of what is possible (10 min)
 	@$(BIN)/python benchmarks/stress.py
 
+docs: .venv-docs/.ready ## Build the documentation into .cache/docs (10 s)
+	@PYTHONPATH=generated:overlay .venv-docs/bin/python -m sphinx --builder html --fresh-env --fail-on-warning --keep-going --quiet --doctree-dir .cache/doctrees docs .cache/docs
+
 build: setup ## Build wheel and sdist into dist/, and check them (5 s)
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
@@ -167,6 +170,7 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
+	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra sandbox -c requirements/test.txt -o requirements/docs.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
