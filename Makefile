@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress docs build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse notebook docs-drift docs-drift-accept bench bench-stress docs build lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,7 @@ OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling a
 
 slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, the warehouse recipe killed (10 min)
 	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory notebook
 	@$(MAKE) --no-print-directory warehouse SLOW=1
 
 busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
@@ -131,6 +132,9 @@ busy: setup .venv-unit/.ready ## Run the tests three times, in random order, whi
 warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
 	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent examples/warehouse/*.py
 	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-warehouse/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
+
+notebook: .venv-notebook/.ready ## Run examples/reviews.ipynb, in an environment with Jupyter and pandas (20 s)
+	@cd examples && env -u ARTANIS_API_KEY PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(CURDIR)/.venv-notebook/bin/jupyter-execute --kernel_name=python3 reviews.ipynb
 
 bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py
@@ -171,6 +175,7 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
 	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra sandbox -c requirements/test.txt -o requirements/docs.txt
+	$(LOCK) pyproject.toml --group notebook --extra sandbox -o requirements/notebook.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 

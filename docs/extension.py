@@ -73,9 +73,9 @@ def api_directives(name: str) -> str:
     full_name, value = find_object(name)
     kind, options = "autodata", [":no-value:"]
     if inspect.isclass(value):
-        kind, options = "autoclass", [":members:", ":show-inheritance:"]
+        kind, options = "autoclass", [":members:"]
         if issubclass(value, Exception):
-            kind = "autoexception"
+            kind, options = "autoexception", [":members:", ":show-inheritance:"]
         elif not hasattr(value, "from_dict"):
             options.append(":inherited-members: int, str, object, tuple, dict, AsyncBaseTransport, Behaviour")
     elif inspect.isfunction(value):
