@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse notebook docs-drift docs-drift-accept bench bench-stress docs build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse notebook docs-drift docs-drift-accept bench bench-stress docs build release-check lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -166,6 +166,10 @@ build: setup ## Build wheel and sdist into dist/, and check them (5 s)
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/twine check --strict dist/*
+	@$(BIN)/python scripts/check_dist.py
+
+release-check: setup ## Check whether this commit can be released, and list what is missing (5 min)
+	@$(BIN)/python scripts/release_check.py
 
 lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) --group uv -o requirements/uv.txt

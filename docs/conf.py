@@ -35,5 +35,6 @@ autodoc_class_signature = "mixed"
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Formats", "params_style")]

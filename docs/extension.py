@@ -36,6 +36,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     os.environ["COLUMNS"] = str(WIDTH)  # argparse reads it
     app.connect("source-read", read_source)
+    app.connect("autodoc-process-signature", drop_signature_of_models)
     app.connect("autodoc-process-docstring", mark_code, priority=400)  # before napoleon, whose priority is 500
     app.connect("autodoc-process-docstring", link_names, priority=600)
     app.connect("build-finished", write_llms_txt)
@@ -82,6 +83,13 @@ def api_directives(name: str) -> str:
         kind, options = "autofunction", []
     lines = [f".. {kind}:: {full_name}", *(f"   {option}" for option in options)]
     return "\n".join(["```{eval-rst}", *lines, "```"])
+
+
+def drop_signature_of_models(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Leave out the constructor of models, which users seldom call: the fields follow below."""
+    return ("", "") if name.startswith("artanis_api.models.") and what == "class" else None
 
 
 def mark_code(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
