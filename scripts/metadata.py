@@ -16,7 +16,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 MISSING = """\
 The package has no links, because its repository is unknown: set `repository` in pyproject.toml, below
 [tool.hatch.metadata.hooks.custom]. Until then, links in the long description are text, and its picture is left out."""
-# Code, or else a relative link. What is inside code is no link.
+# Code, in which nothing is a link, or else a relative link.
 LINK = re.compile(
     r"^```.*?^```|`[^`\n]+`|(?P<picture>!?)\[(?P<text>[^]]*)\]\((?!https?://|#|mailto:)(?P<target>[^)\s]+)\)",
     re.DOTALL | re.MULTILINE,

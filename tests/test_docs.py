@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import runpy
@@ -71,6 +72,15 @@ def test_blocks(name: str, directory: Path) -> None:
             replay(block)
 
 
+@pytest.mark.usefixtures("directory")
+def test_a_wrong_sample_fails() -> None:
+    """A sample that differs from what is printed fails; `…` stands for any text."""
+    replay("$ artanis --version\nartanis, version …\n")
+    for shown in ("", "artanis\n", "artanis, version …\nmore\n", "…nothing\n"):
+        with pytest.raises(AssertionError, match="artanis"):
+            replay(f"$ artanis --version\n{shown}")
+
+
 def test_public_names() -> None:
     """Each public name is on a page of the reference, once. The models are there as one list."""
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")]
@@ -132,6 +142,7 @@ def run_python(block: str, directory: Path) -> None:
         patch.setattr(sys, "stderr", err)
         runpy.run_path(str(script), run_name="__main__")
     script.unlink()
+    logging.getLogger("httpx").setLevel(logging.NOTSET)  # a block sets it
     assert err.getvalue() == ""
     assert out.getvalue() or "assert" in block or "def test_" in block, block
 
