@@ -36,7 +36,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     os.environ["COLUMNS"] = str(WIDTH)  # argparse reads it
     app.connect("source-read", read_source)
-    app.connect("autodoc-process-signature", drop_signature_of_models)
+    app.connect("autodoc-process-signature", drop_signature)
     app.connect("autodoc-process-docstring", mark_code, priority=400)  # before napoleon, whose priority is 500
     app.connect("autodoc-process-docstring", link_names, priority=600)
     app.connect("build-finished", write_llms_txt)
@@ -76,20 +76,23 @@ def api_directives(name: str) -> str:
     if inspect.isclass(value):
         kind, options = "autoclass", [":members:"]
         if issubclass(value, Exception):
-            kind, options = "autoexception", [":members:", ":show-inheritance:"]
+            kind, options = "autoexception", [":members:", ":exclude-members: of", ":show-inheritance:"]
+        elif name == "AiohttpTransport":  # its methods are for httpx
+            options = []
         elif not hasattr(value, "from_dict"):
-            options.append(":inherited-members: int, str, object, tuple, dict, AsyncBaseTransport, Behaviour")
+            options.append(":inherited-members: int, str, object, tuple, dict")
     elif inspect.isfunction(value):
         kind, options = "autofunction", []
     lines = [f".. {kind}:: {full_name}", *(f"   {option}" for option in options)]
     return "\n".join(["```{eval-rst}", *lines, "```"])
 
 
-def drop_signature_of_models(
+def drop_signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """Leave out the constructor of models, which users seldom call: the fields follow below."""
-    return ("", "") if name.startswith("artanis_api.models.") and what == "class" else None
+    """Leave out the constructors of what users do not construct: models, exceptions and resources."""
+    is_internal = what == "exception" or name.startswith(("artanis_api.", "artanis_client._client."))
+    return ("", "") if signature and is_internal and what in ("class", "exception") else None
 
 
 def mark_code(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
