@@ -1,7 +1,6 @@
 """What the pages take from the code: the Python API, the command line, the contract, and `llms.txt`.
 
-A page asks for it with a comment such as `<!-- contract -->`, on a line by itself, which is replaced before the page is
-parsed.
+A page asks for it with a block such as ```{contract}, which is replaced before the page is parsed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from artanis_client.sandbox import DRIFTS
 from artanis_client.sandbox import __main__ as sandbox_command
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMENT = re.compile(r"^<!-- (api|models|command-line|programs|contract)(?: (.+))? -->$", re.MULTILINE)
+BLOCK = re.compile(r"^```\{(api|models|command-line|programs|contract)\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WIDTH = 80  # of the help texts
 ROOT_CONTEXT = click.Context(artanis, info_name="artanis", terminal_width=WIDTH, **artanis.context_settings)
 
@@ -44,12 +43,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def read_source(app: Sphinx, name: str, source: list[str]) -> None:
-    """Replace the comments of a page."""
+    """Replace the blocks of a page."""
     source[0] = expand(source[0], api_directives)
 
 
 def expand(text: str, api: Callable[[str], str]) -> str:
-    """Return a page with its comments replaced; `api` makes the reference of one name."""
+    """Return a page with its blocks replaced; `api` makes the reference of one name."""
     makers: dict[str, Callable[[str], str]] = {
         "api": lambda names: "\n\n".join(map(api, names.split())),
         "models": lambda _: "\n\n".join(api(f"artanis_api.models.{name}") for name in models.__all__),
@@ -57,7 +56,7 @@ def expand(text: str, api: Callable[[str], str]) -> str:
         "programs": lambda _: "\n".join(describe_programs()),
         "contract": lambda _: describe_contract(yaml.safe_load((ROOT / "openapi.yaml").read_text(encoding="utf-8"))),
     }
-    return COMMENT.sub(lambda match: makers[match[1]](match[2] or ""), text)
+    return BLOCK.sub(lambda match: makers[match[1]](match[2]), text)
 
 
 # The Python API

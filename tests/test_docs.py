@@ -84,14 +84,12 @@ def test_a_wrong_sample_fails() -> None:
 def test_public_names() -> None:
     """Each public name is on a page of the reference, once. The models are there as one list."""
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")]
-    named = [
-        name
-        for page in pages
-        for names in re.findall("^<!-- api (.+) -->$", page, re.MULTILINE)
-        for name in names.split()
+    blocks = [
+        block for page in pages for block in re.findall(r"^```\{api\}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     ]
+    named = [name for block in blocks for name in block.split()]
     assert sorted(name for name in named if "." not in name) == sorted({*artanis_client.__all__} - {"models"})
-    assert sum("<!-- models -->" in page for page in pages) == 1
+    assert sum("```{models}" in page for page in pages) == 1
 
 
 def test_the_tree_of_errors() -> None:
