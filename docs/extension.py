@@ -6,10 +6,12 @@ A page asks for it with a block such as ```{contract}, which is replaced before 
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ import artanis_client
 from artanis_api import models
 from artanis_client.cli._app import artanis
 from artanis_client.contract import __main__ as contract_command
-from artanis_client.sandbox import DRIFTS
 from artanis_client.sandbox import __main__ as sandbox_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,10 +148,12 @@ def describe_command(command: click.Command, context: click.Context) -> Iterator
 
 
 def describe_programs() -> Iterator[str]:
-    """Yield what the programs print that need no extra `cli`."""
-    for parser in (contract_command._parser(), sandbox_command._parser(DRIFTS)):
-        yield f"### {parser.prog}\n"
-        yield _code(parser.format_help())
+    """Yield what the programs print that do not need the extra `cli`."""
+    for module in (contract_command, sandbox_command):
+        yield f"### python -m {module.__name__.removesuffix('.__main__')}\n"
+        with redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):
+            module.main(["--help"])
+        yield _code(printed.getvalue())
 
 
 def _code(text: str, language: str = "text") -> str:
