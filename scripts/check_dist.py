@@ -1,4 +1,4 @@
-"""Check the long description of the wheel in `dist/`: no relative link, no relative picture."""
+"""Check the long description of the wheel in `dist/`: no relative link or picture. Say if the package has no URLs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 
 from metadata import LINK
 
+MISSING = """\
+The package has no links, because its repository is unknown: set `repository` in pyproject.toml, below
+[tool.hatch.metadata.hooks.custom]. Until then, links in the long description are text, and its picture is left out."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,6 +26,8 @@ def main() -> int:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = message_from_bytes(archive.read(name))
+    if not metadata.get_all("Project-URL"):
+        print(MISSING, file=sys.stderr)
     found = find_relative_links(str(metadata.get_payload()))
     for link in found:
         print(f"Relative link in the long description: {link}", file=sys.stderr)

@@ -7,15 +7,11 @@ absolute, and the package gets its URLs. Without it, links become text and pictu
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-MISSING = """\
-The package has no links, because its repository is unknown: set `repository` in pyproject.toml, below
-[tool.hatch.metadata.hooks.custom]. Until then, links in the long description are text, and its picture is left out."""
 # Code, in which nothing is a link, or else a relative link.
 LINK = re.compile(
     r"^```.*?^```|`[^`\n]+`|(?P<picture>!?)\[(?P<text>[^]]*)\]\((?!https?://|#|mailto:)(?P<target>[^)\s]+)\)",
@@ -29,8 +25,6 @@ class MetadataHook(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
         """Add the fields that `pyproject.toml` declares as dynamic."""
         repository = str(self.config["repository"]).rstrip("/")
-        if not repository:
-            print(MISSING, file=sys.stderr)
         readme = Path(self.root, "README.md").read_text(encoding="utf-8")
         text = make_links_absolute(readme, repository, metadata["version"])
         metadata["readme"] = {"content-type": "text/markdown", "text": text}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import check_dist
 from check_dist import find_relative_links
 from metadata import make_links_absolute, make_urls
 
@@ -71,7 +72,9 @@ def test_relative_links_are_found() -> None:
 
 
 @pytest.mark.parametrize("repository", ["", f"{REPOSITORY}/"])
-def test_wheel(repository: str, tmp_path: Path) -> None:
+def test_wheel(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The wheel has the URLs and a description that the index can show, or says what is missing."""
     for name in ("README.md", "LICENSE", "openapi.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -81,8 +84,10 @@ def test_wheel(repository: str, tmp_path: Path) -> None:
     for name in ("scripts", "generated", "overlay"):
         (tmp_path / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", "dist", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
-    assert ("set `repository` in pyproject.toml" in done.stdout + done.stderr) == (not repository)
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    monkeypatch.setattr(check_dist, "ROOT", tmp_path)
+    assert check_dist.main() == 0
+    assert ("set `repository` in pyproject.toml" in capsys.readouterr().err) == (not repository)
     [wheel] = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
