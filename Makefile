@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy recipes warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy recipes warehouse bench-warehouse notebook docs-drift docs-drift-accept bench bench-stress docs build release-check lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ test: ## Run every check (7 min)
 	@$(MAKE) --no-print-directory successor PYTEST_ARGS=
 	@$(MAKE) --no-print-directory warehouse SLOW= PYTEST_ARGS=
 
-checks: types lint validate check-generated api-check ## Run every check that is not a test (30 s)
+checks: types lint validate check-generated api-check docs ## Run every check that is not a test (30 s)
 
 lint: setup ## Check style, formatting, spelling and sizes of the hand-written code (2 s)
 	@$(BIN)/ruff check --quiet .
@@ -121,6 +121,7 @@ OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling a
 
 slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, all recipes, the warehouse killed (10 min)
 	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory notebook
 	@$(MAKE) --no-print-directory recipes PYTEST_ARGS=
 	@$(MAKE) --no-print-directory warehouse SLOW=1
 
@@ -136,6 +137,9 @@ warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in
 recipes: setup .venv-recipes/.ready ## Check and test examples/evaluation, in an environment with datasets, Inspect and others (30 s)
 	@$(BIN)/mypy --python-executable .venv-recipes/bin/python --follow-imports silent examples/evaluation/*.py
 	PYTHONPATH=generated:overlay:examples/evaluation .venv-recipes/bin/python -m pytest -q examples/evaluation $(PYTEST_ARGS)
+
+notebook: .venv-notebook/.ready ## Run examples/reviews.ipynb, in an environment with Jupyter and pandas (20 s)
+	@cd examples && env -u ARTANIS_API_KEY PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(CURDIR)/.venv-notebook/bin/jupyter-execute --kernel_name=python3 reviews.ipynb
 
 bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py
@@ -160,10 +164,17 @@ bench: setup ## Measure speed, as ratios to plain tools (5 min)
 bench-stress: setup ## Measure reading under rate limits and faults, as shares of what is possible (10 min)
 	@$(BIN)/python benchmarks/stress.py
 
+docs: .venv-docs/.ready ## Build the documentation into .cache/docs (10 s)
+	@PYTHONPATH=generated:overlay .venv-docs/bin/python -m sphinx --builder html --fresh-env --fail-on-warning --keep-going --quiet --doctree-dir .cache/doctrees docs .cache/docs
+
 build: setup ## Build wheel and sdist into dist/, and check them (5 s)
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/twine check --strict dist/*
+	@$(BIN)/python scripts/check_dist.py
+
+release-check: setup ## Check whether this commit can be released, and list what is missing (5 min)
+	@$(BIN)/python scripts/release_check.py
 
 lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) --group uv -o requirements/uv.txt
@@ -172,6 +183,8 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
+	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra sandbox -c requirements/test.txt -o requirements/docs.txt
+	$(LOCK) pyproject.toml --group notebook --extra sandbox -o requirements/notebook.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 	$(LOCK) pyproject.toml --group recipes --extra sandbox --extra parquet -o requirements/recipes.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
