@@ -183,7 +183,7 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
-	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra sandbox -c requirements/test.txt -o requirements/docs.txt
+	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra parquet --extra sandbox -c requirements/test.txt -o requirements/docs.txt
 	$(LOCK) pyproject.toml --group notebook --extra sandbox -o requirements/notebook.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 	$(LOCK) pyproject.toml --group recipes --extra sandbox --extra parquet -o requirements/recipes.txt

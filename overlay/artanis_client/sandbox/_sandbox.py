@@ -108,8 +108,8 @@ class Sandbox(Behaviour):
 
         Args:
             directory: Has what `artanis prompts pull` wrote, in itself or in its folder `prompts`, and files `*.jsonl`
-                that `artanis traces export` wrote in the format `jsonl`. One of the two is enough. A pull has only the active
-                version of each prompt, and an export no parents of spans.
+                that `artanis traces export` wrote in the format `jsonl`. One of the two is enough. A pull has only the
+                active version of each prompt, and an export no parents of spans.
             options: Other arguments of `Sandbox`. `prompts` and `traces` replace what was recorded.
 
         Raises:
