@@ -1064,17 +1064,75 @@ def test_login_that_fails(
     assert os.environ["ARTANIS_API_KEY"] == at_sandbox.api_key
 
 
-def test_login_is_mixed_with_nothing(
+def test_login_takes_the_rest_from_the_environment(
     cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Login tries exactly what it writes, and ignores the environment, even if it selects a missing profile."""
+    """Without options, host, organization and project come from the environment, and are written, not only tried."""
     monkeypatch.setenv("ARTANIS_PROFILE", "new")
-    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
     monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "new.toml"))
-    options = "--org", at_sandbox.org_slug, "--base-url", at_sandbox.base_url
-    assert cli("auth", "login", *options, stdin=at_sandbox.api_key).code == 0
-    assert (tmp_path / "new.toml").read_text().startswith("[new]\n")
+    monkeypatch.setenv("ARTANIS_API_KEY", "another-key")
+    result = cli("auth", "login", stdin=at_sandbox.api_key)
+    assert (result.code, result.out) == (0, "")
+    assert f", for {at_sandbox.base_url}: the key is accepted" in result.err
+    written = tomllib.loads((tmp_path / "new.toml").read_text())
+    assert written == {"new": at_sandbox.credentials}
+    assert os.environ["ARTANIS_API_KEY"] == "another-key"
     assert cli("auth", "status").code == 0
+    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
+    assert cli("auth", "login", "--profile", "other", stdin=at_sandbox.api_key).code == 4
+    assert cli("auth", "login", stdin=at_sandbox.api_key).code == 0  # a selected profile keeps what it has
+    assert tomllib.loads((tmp_path / "new.toml").read_text()) == written
+
+
+def test_login_to_the_default_profile(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment comes before the profile, as for every other command, and errors name its variables."""
+    assert cli("auth", "login", stdin=at_sandbox.api_key).code == 0
+    monkeypatch.setenv("ARTANIS_BASE_URL", "http://example.com")
+    refused = cli("auth", "login", stdin=at_sandbox.api_key)
+    assert refused.code == 3
+    assert "The base URL from ARTANIS_BASE_URL would send the API key unencrypted." in refused.err
+    options = "--base-url", at_sandbox.base_url
+    assert cli("auth", "login", *options, stdin=at_sandbox.api_key).err.splitlines()[1:] == [
+        "ARTANIS_BASE_URL is set, and overrides this profile."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[default]\nproject = "x"', "is wrong in profile 'default': unknown field 'project' (known fields: api_key, "),
+        ("[default]\nbase_url = 5", "base_url must be a string"),
+        ('[default]\nproject_slug = "a"\nproject_id = "b"', "project_slug and project_id are both set"),
+        ('org_slug = "a"', "has 'org_slug' outside a profile. Write [default] above it."),
+        ("[default", "is not valid TOML: "),
+    ],
+)
+def test_login_to_a_file_that_the_client_refuses(
+    text: str, said: str, cli: Cli, at_server: Server, tmp_path: Path
+) -> None:
+    """Login says what is wrong with the file, asks for nothing, sends nothing and writes nothing."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    result = cli("auth", "login", stdin=KEY)
+    assert (result.code, result.out, path.read_text()) == (3, "", text)
+    assert said in result.err
+    assert result.err.count("\n") == 1
+    assert "Wrote" not in result.err
+    assert not at_server.requests
+
+
+def test_logout_of_a_profile_that_there_is_not(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A misspelt profile is an error that lists the profiles; another wrong field does not keep the key in the file."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(EXISTING + "project = 'wrong field'\n")
+    result = cli("auth", "logout", "--profile", "stagin")
+    assert (result.code, path.read_text()) == (3, EXISTING + "project = 'wrong field'\n")
+    assert f"{path} has no profile 'stagin'. It has: staging." in result.err
+    assert cli("auth", "logout", "--profile", "staging").code == 0
+    assert "api_key_command" not in path.read_text()
+    assert cli("auth", "logout").err == f"There is no API key in profile 'default' of {path}.\n"
 
 
 def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
@@ -1124,6 +1182,22 @@ def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.api_key in config(tmp_path).read_text()
 
 
+@needs_a_pseudo_terminal
+def test_login_offers_the_environment(at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """In a terminal, the values of the environment are in brackets, and Enter accepts them."""
+    environment = with_a_terminal(ARTANIS_API_KEY="")
+    with Terminal(ONE_COMMAND, "auth", "login", environment=environment) as terminal:
+        terminal.read(until="API key")
+        wait_until(lambda: not is_echoing(terminal))
+        terminal.type(f"{at_sandbox.api_key}\n")
+        for default in (at_sandbox.org_slug, at_sandbox.project_slug, at_sandbox.base_url):
+            terminal.read(until=f"[{default}]: ")
+            terminal.type("\n")
+        code, shown = terminal.end()
+    assert code == 0, shown
+    assert tomllib.loads(config(tmp_path).read_text()) == {"default": at_sandbox.credentials}
+
+
 def is_echoing(terminal: Terminal) -> bool:
     import termios
 
@@ -1155,7 +1229,8 @@ def test_a_file_that_others_may_read(cli: Cli, sandbox: Sandbox, tmp_path: Path)
     assert not cli("prompts", "list", "--project", sandbox.project_slug).err  # it comes once per process
     warn_once.cache_clear()
     found = cli("doctor", "--json").json["checks"]
-    assert any(check["status"] == "warning" and "chmod 600" in check["detail"] for check in found)
+    [warning] = [check for check in found if check["status"] == "warning" and "chmod 600" in check["detail"]]
+    assert warning["remedy"] == f"chmod 600 {config(tmp_path)}"
 
 
 # Doctor
@@ -1227,6 +1302,69 @@ def test_doctor_finds(
     assert f"failed   {failed}" in cli("doctor", *arguments).out
 
 
+@pytest.mark.parametrize(
+    ("variables", "name", "said", "remedy"),
+    [
+        ({"HTTP_PROXY": "ftp://p"}, "proxy", "the environment (HTTP_PROXY) cannot be used.", "It must be a URL like"),
+        ({"HTTP_PROXY": "socks5://p"}, "configuration", "'socksio' package is not installed.", "`pip install httpx[s"),
+        ({"SSL_CERT_FILE": "/no/such"}, "configuration", "TLS cannot be set up", "Check SSL_CERT_FILE=/no/such."),
+        ({"ARTANIS_CONFIG_FILE": "bad.toml"}, "configuration", "bad.toml is not valid TOML: ", "Correct it"),
+    ],
+)
+def test_doctor_knows_the_cause(
+    variables: dict[str, str],
+    name: str,
+    said: str,
+    remedy: str,
+    cli: Cli,
+    at_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What keeps the client from starting is named with its remedy, which is not to log in; commands say the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("[default")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    elsewhere = "--base-url", "http://api.invalid", "--allow-http"
+    [check] = [check for check in cli("doctor", *elsewhere, "--json").json["checks"] if check["status"] == "failed"]
+    assert check["name"] == name
+    assert said in check["detail"]
+    assert remedy in check["remedy"]
+    result = cli("prompts", "list", *elsewhere)
+    assert result.code == 3
+    assert result.err == f"artanis: {check['detail']} {check['remedy']}\n"
+    assert "auth login" not in result.err
+
+
+def test_doctor_reports_all_that_is_missing(cli: Cli) -> None:
+    """Key, organization and project are reported together."""
+    found = [check for check in cli("doctor", "--json").json["checks"] if check["status"] == "failed"]
+    assert [check["detail"] for check in found] == [
+        f"The {name} is missing." for name in ("API key", "organization", "project")
+    ]
+    assert all(check["remedy"].endswith("config.toml.") for check in found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("prompts list", "prompts show classify", "prompts versions classify", "prompts diff classify"),
+        *("prompts pull folder", "prompts status folder", "traces list", "traces export set.jsonl", "report"),
+        *("report --skip-errors --html page.html", "contract", "auth status", "auth login"),
+    ],
+)
+def test_a_project_that_there_is_not(
+    command: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong project exits with 4, whatever the command is."""
+    monkeypatch.chdir(tmp_path)
+    result = cli(*command.split(), "--project", "nothing", stdin=at_sandbox.api_key)
+    assert result.code == 4
+    assert "Check the id or project" in result.err
+
+
 def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing project is a warning, not a failure."""
     monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
@@ -1239,13 +1377,21 @@ def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("answer", "failed"), [(Answer(503), "http"), (Answer(body=b"<html>"), "http"), (Answer(reset=True), "http")]
+    ("answer", "remedy"),
+    [
+        (Answer(503), "Try again later"),
+        (Answer(body=b"<html>"), "run 'artanis contract'"),
+        (Answer(body={"prompts": [{"id": 1}]}), "run 'artanis contract'"),
+        (Answer(reset=True), "Check the network"),
+        (Answer(418), "Check that the base URL"),
+    ],
 )
-def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_server: Server) -> None:
-    """A server that fails or is not the API fails the check `http`, after one request."""
+def test_doctor_at_something_else(answer: Answer, remedy: str, cli: Cli, at_server: Server) -> None:
+    """A server that fails or is not the API fails the check `http`, after one request, with a fitting remedy."""
     at_server.answers.append(answer)
     result = cli("doctor", "--json")
-    assert (result.code, checks(result)[failed]["status"]) == (1, "failed")
+    assert (result.code, checks(result)["http"]["status"]) == (1, "failed")
+    assert remedy in checks(result)["http"]["remedy"]
     assert len(at_server.requests) == 1
 
 

@@ -70,7 +70,7 @@ class CredentialsError(ArtanisError):
     """Credentials or configuration are missing, malformed or unsafe, or the key could not be fetched.
 
     Attributes:
-        problems: What is wrong, as a tuple of `Problem`; empty if httpx could not be set up.
+        problems: What is wrong, as a tuple of `Problem`; empty if TLS or httpx could not be set up.
     """
 
     def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 
 import click
 
+from .._errors import APIStatusError
 from .._version import __version__
 from ._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
 from ._options import Failure, State
@@ -28,10 +29,7 @@ _COMMANDS = {
     "sandbox": ("_tools", "Serve the API with made-up data on this machine."),
     "traces": ("_traces", "List, show and export traces and their reviews."),
 }
-_NEXT_STEP = {
-    CREDENTIALS: "Run 'artanis auth login' to write a profile, or 'artanis auth status' to see which values are used.",
-    API: "Run 'artanis doctor' to diagnose.",
-}
+_REFUSED = "Run 'artanis auth login' to write a profile, or 'artanis auth status' to see which values are used."
 
 
 class _Commands(click.Group):
@@ -118,9 +116,11 @@ def _report(error: Exception, state: State) -> int:
         note("This is a bug in artanis-client. Please report it with the --debug output.")
         return API
     for text in state.explain(error):
-        print_error(text)
-    if code in _NEXT_STEP:
-        note(_NEXT_STEP[code])
+        print_error(str(text))
+    if code == CREDENTIALS and isinstance(error, APIStatusError):
+        note(_REFUSED)
+    elif code == API:
+        note("Run 'artanis doctor' to diagnose.")
     return code
 
 

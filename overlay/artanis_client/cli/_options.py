@@ -16,7 +16,7 @@ from .._credentials import Credentials
 from .._errors import CredentialsError
 from .._periods import filter_by_period
 from ._exit_codes import USAGE
-from ._messages import MISSING_PROJECT, explain, explain_problem, selected_profile
+from ._messages import MISSING_PROJECT, Explanation, explain, explain_problem, selected_profile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,18 +50,19 @@ class State:
         try:
             client = Artanis(**self.connection, **arguments)
         except CredentialsError as error:
-            if needs_project and self._lacks_project(error):
+            if needs_project and self.lacks_project(error):
                 raise CredentialsError.of(*error.problems, MISSING_PROJECT) from None
             raise
         self.credentials = credentials_of(client)
         if needs_project and not self.credentials.project:
             client.close()
-            raise Failure(explain_problem(MISSING_PROJECT, self._profile), USAGE)
+            raise Failure(str(explain_problem(MISSING_PROJECT, self._profile)), USAGE)
         return client
 
-    def explain(self, error: Exception) -> list[str]:
+    def explain(self, error: Exception) -> list[Explanation]:
         """Return what went wrong and what to do, without the key."""
-        return [self.redact(text) for text in explain(error, self.credentials, self._profile)]
+        found = explain(error, self.credentials, self._profile)
+        return [Explanation(*map(self.redact, explanation)) for explanation in found]
 
     def redact(self, text: str) -> str:
         """Return `text` without the key: only the library's own exceptions are redacted already."""
@@ -72,7 +73,7 @@ class State:
     def _profile(self) -> str:
         return selected_profile(self.connection.get("profile"))
 
-    def _lacks_project(self, error: CredentialsError) -> bool:
+    def lacks_project(self, error: CredentialsError) -> bool:
         """Return whether the project is missing besides what the error reports as missing."""
         stand_ins: dict[str, Any] = {problem.field: "-" for problem in error.problems if not problem.source}
         with suppress(CredentialsError), Artanis(**{**self.connection, **stand_ins}) as client:
