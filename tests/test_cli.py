@@ -840,6 +840,75 @@ def test_tables_fit(columns: int, on_terminal: OnTerminal, at_server: Server) ->
     assert "…" in lines[1]
 
 
+LONG_STEP = "classify-support-tickets-of-the-warehouse"
+
+
+def serve_a_report(server: Server, *, steps: int = 1) -> None:
+    """Make a server have traces whose steps have long names, and no prompts."""
+    spans = [span(stepId=f"{LONG_STEP}-{n}", promptVersionId=ids(3)[n]) for n in range(steps)]
+
+    def answer(request: Request) -> Answer:
+        if request.path.startswith("/api/prompts?"):
+            return Answer(body={"prompts": []})
+        return Answer(
+            body={"traces": [trace()]} if "?" in request.path else {**trace(), "spans": spans, "feedback": []}
+        )
+
+    server.answers = [answer]
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize(
+    ("columns", "shown", "left_out"),
+    [
+        (120, "classify-support-tickets-of-the-warehouse-0 3f2b8a44-0c7e-4f0f-b6a5… 1 1 0 1 0.0% 0-79%", ""),
+        (80, "classify-support-… 3f2b8a44… 1 1 0 1 0.0% 0-79%", ""),
+        (60, "classify… 3f2b8a44… 1 1 0 0.0% 0-79%", "corrected"),
+        (40, "classify-sup… 3f2b8a44… 1 0.0%", "spans, accepted, corrected, range"),
+        (20, "classify-supp… 0.0%", "prompt, spans, reviewed, accepted, corrected, range"),
+    ],
+)
+def test_numbers_are_whole(columns: int, shown: str, left_out: str, on_terminal: OnTerminal, at_server: Server) -> None:
+    """In a narrow table ids give way, then names, then whole columns, which are named; numbers are never cut."""
+    serve_a_report(at_server)
+    code, text = on_terminal("report", columns=columns, NO_COLOR="1")
+    header, row, *notes = text.splitlines()
+    assert (code, " ".join(row.split())) == (0, shown)
+    assert columns - 1 <= max(map(cell_len, (header, row))) <= columns
+    assert notes == ([f"Not shown, because the terminal is narrow: {left_out}. --json shows all."] if left_out else [])
+
+
+def test_nothing_is_cut_in_a_pipe(cli: Cli, at_server: Server) -> None:
+    """Lines of tab-separated values hold everything, with line breaks and tabs as `\\n` and `\\t`."""
+    content = "first line\n\tsecond\n" * 1000
+    at_server.answer(body={"prompts": [{**PROMPT, "content": content}]})
+    header, line = cli("prompts", "list").out.splitlines()
+    assert header == "step\tid\tupdated (UTC)\tcontent"
+    assert line.split("\t")[3] == content.replace("\n", "\\n").replace("\t", "\\t")
+    serve_a_report(at_server)
+    assert cli("report").out.splitlines()[1].split("\t")[0] == f"{LONG_STEP}-0"
+
+
+def test_messages_keep_their_advice(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """However many names an error has, it shows some, says how many more there are, and ends with what to do."""
+    prompts = [{**PROMPT, "id": f"p{n}", "stepId": f"step-{n:02}-{'x' * 100}", "content": "theirs"} for n in range(40)]
+    versions = [{"id": "v", "content": "theirs", "isActive": True, "createdAt": PROMPT["createdAt"]}]
+
+    def answer(request: Request) -> Answer:
+        found = [prompt for prompt in prompts if request.path.endswith(f"/{prompt['id']}")]
+        return Answer(body={**found[0], "versions": versions} if found else {"prompts": prompts})
+
+    at_server.answers = [answer]
+    for prompt in prompts:
+        Path(tmp_path, f"{prompt['stepId']}.md").write_text("mine")
+    refused = cli("prompts", "pull", tmp_path)
+    assert refused.code == 1
+    assert refused.err.endswith(
+        "x.md and 20 more. Nothing was written. Commit them or move them away, then pass --force.\n"
+    )
+    assert re.search(r"Its steps: step-00-x+, .* and 20 more\.$", cli("prompts", "show", "none").err, re.MULTILINE)
+
+
 @needs_a_pseudo_terminal
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_trace_fits(columns: int, on_terminal: OnTerminal, at_server: Server) -> None:

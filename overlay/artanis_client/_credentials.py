@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from ._errors import CONFIG_FILE, CredentialsError, Problem
+from ._errors import CONFIG_FILE, CredentialsError, Problem, listed
 from ._files import warn_once
 from ._secret import Key, Secret, header_problem
 
@@ -148,7 +148,7 @@ def _profile(path: Path, selected: str, *, must_exist: bool) -> Fields:
     name = selected or "default"
     source = f"profile {name!r} of {path}"
     profiles, problem, advice = _read(path, name, must_exist=must_exist or bool(selected))
-    names = ", ".join(profiles) or "no profiles"
+    names = listed(profiles) or "no profiles"
     values = profiles.pop(name, None)
     del profiles  # anything left may be a key in the wrong field, and would be shown in a traceback
     if selected and values is None and not problem:

@@ -34,6 +34,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:500])
 
 
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names for a message: the first of them, and how many more there are."""
+    found = [printable(name) for name in names]
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if found[most:] else "")
+
+
 class ArtanisError(Exception):
     """The base of every exception of this library, except errors in arguments (TypeError, ValueError)."""
 

@@ -16,13 +16,13 @@ from artanis_api.api.prompts import list_prompts
 from .._call import call
 from .._client import Artanis, credentials_of
 from .._credentials import DEFAULT_BASE_URL, SET_HOME, VARIABLES, config_path, parse_profiles
-from .._errors import CONFIG_FILE, ArtanisError, BadRequestError, CredentialsError, Problem
+from .._errors import CONFIG_FILE, ArtanisError, BadRequestError, CredentialsError, Problem, listed
 from .._files import replace_file
 from .._secret import Secret
 from ._exit_codes import SUCCESS, USAGE, exit_code_of
 from ._messages import name_source, selected_profile
 from ._options import Failure, State, allow_http_help, api_options, output_options, refuse_empty
-from ._output import note, out_object, rows
+from ._output import Column, note, out_object, rows
 
 _profile_option = click.option(
     "--profile",
@@ -174,7 +174,8 @@ def status(state: State) -> int:
         for name, (value, field) in values.items()
     ]
     document = {"works": not problem, "verdict": problem or verdict, "values": found}
-    rows(state.output, ["field", "value", "source"], [(each, list(each.values())) for each in found], document=document)
+    columns = [Column("field", "whole"), Column("value"), Column("source", rank=1)]
+    rows(state.output, columns, [(each, list(each.values())) for each in found], document=document)
     note(f"Does not work: {problem}" if problem else f"Works: {verdict}")
     return code
 
@@ -221,7 +222,7 @@ class _Profile:
         if not isinstance(self._document.get(self.name, {}), dict):
             problem = f"has {self.name!r}, which is not a profile"
         if must_exist and self._is_selected and self.name not in self._document and not problem:
-            problem, advice = f"has no profile {self.name!r}", f"It has: {', '.join(self._document) or 'no profiles'}."
+            problem, advice = f"has no profile {self.name!r}", f"It has: {listed(self._document) or 'no profiles'}."
         if problem:  # raised here, because the exceptions above hold what the file contains
             raise self._wrong(problem, advice)
 

@@ -12,10 +12,11 @@ import click
 
 from artanis_api.models import PromptHistory
 
+from .._errors import listed
 from ..prompts import PromptConflictError, diff_versions, find_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
 from ._options import Failure, NonEmptyPath, State, api_options
-from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_object, rows, style
+from ._output import DIFF_COLOURS, Column, escape, line, moment, note, out, out_object, rows, style
 from ._streams import ClosedStdout, write_bytes
 
 _STEP = click.argument("step")
@@ -37,7 +38,7 @@ def _get_history(state: State, step: str) -> PromptHistory:
         for prompt in found:
             if step in (prompt.step_id, prompt.id):
                 return client.prompts.get(prompt.id)
-    steps = ", ".join(prompt.step_id for prompt in found) or "none"
+    steps = listed(prompt.step_id for prompt in found) or "none"
     raise Failure(f"The project has no prompt for the step {step!r}. Its steps: {steps}.", NOT_FOUND)
 
 
@@ -53,7 +54,12 @@ def list_(state: State) -> None:
         found = client.prompts.list()
     rows(
         state.output,
-        ["step", "id", "updated (UTC)", "content"],
+        [
+            Column("step"),
+            Column("id", "id"),
+            Column("updated (UTC)", "whole", rank=1),
+            Column("content", "text", rank=1),
+        ],
         [(each.to_dict(), [each.step_id, each.id, moment(each.updated_at), each.content]) for each in found],
     )
 
@@ -85,7 +91,13 @@ def versions(state: State, step: str) -> None:
     """List every version of a prompt, oldest first."""
     rows(
         state.output,
-        ["version", "id", "created (UTC)", "active", "content"],
+        [
+            Column("version", "whole"),
+            Column("id", "id"),
+            Column("created (UTC)", "whole", rank=1),
+            Column("active", "whole"),
+            Column("content", "text", rank=1),
+        ],
         [
             (each.to_dict(), [str(n), each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
             for n, each in enumerate(_get_history(state, step).versions)
@@ -124,8 +136,9 @@ def pull(state: State, directory: Path, force: bool) -> None:
         try:
             report = attrs.asdict(pull_prompts(client, directory, force=force))
         except PromptConflictError as error:
-            files = f"These files were edited or not written by a pull: {', '.join(error.files)}."
-            raise Failure(f"{files} Commit them or move them away, then pass --force.", NEGATIVE) from None
+            files = f"These files were edited or not written by a pull: {listed(error.files)}."
+            advice = "Nothing was written. Commit them or move them away, then pass --force."
+            raise Failure(f"{files} {advice}", NEGATIVE) from None
     if state.output or not isinstance(sys.stdout, ClosedStdout):  # the pull has succeeded even if stdout is closed
         _print_names(state, "file", report, report)
     if not report["written"] and not report["removed"]:
@@ -152,4 +165,4 @@ def _print_names(state: State, column: str, names: dict[str, tuple[str, ...]], d
     """Print names by what happened to them."""
     pairs = [(what, name) for what in names for name in names[what]]
     found = [({"what": what, column: name}, [what, name]) for what, name in pairs]
-    rows(state.output, ["what", column], found, document=document)
+    rows(state.output, [Column("what", "whole"), Column(column)], found, document=document)

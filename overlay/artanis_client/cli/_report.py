@@ -14,8 +14,19 @@ from .._files import replacing
 from ..bulk import read_prompts
 from ..evaluation import EvaluationExample, ScorecardRow, check_steps, examples, scorecard
 from ._options import NonEmptyPath, State, api_options, bulk_options
-from ._output import note, progress, rows
+from ._output import Column, note, progress, rows
 from ._streams import is_stdout, write_bytes
+
+_COLUMNS = [
+    Column("step"),
+    Column("prompt", "id", rank=1),
+    Column("spans", "number", rank=3),
+    Column("reviewed", "number", rank=2),
+    Column("accepted", "number", rank=3),
+    Column("corrected", "number", rank=3),
+    Column("rate", "number"),
+    Column("range", "number", rank=2),
+]
 
 
 @click.command()
@@ -55,12 +66,11 @@ def report(state: State, steps: tuple[str, ...] | None, weekly: bool, html: Path
             return
         card = scorecard(read)
         names = {} if state.output else _name_versions(client)
-    header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
         found = [(dict(row), [row["week"], *_format_cells(row, names)]) for row in card["weeks"]]
     else:
         found = [(dict(row), _format_cells(row, names)) for row in card["versions"]]
-    rows(state.output, ["week", *header] if weekly else header, found, document=card, numbers=header[2:])
+    rows(state.output, [Column("week", "whole"), *_COLUMNS] if weekly else _COLUMNS, found, document=card)
     if not card["versions"] and not state.output:
         note("No spans match.")
 

@@ -12,7 +12,7 @@ import click
 from ..evaluation import FORMATS, OUTCOMES, EmptyExportError, ExportReport, Outcome, export, outcome
 from ._exit_codes import NEGATIVE
 from ._options import Failure, NonEmptyPath, State, api_options, bulk_options, none_if_empty, period_options
-from ._output import compact, escape, moment, note, out_object, out_summary, progress, rows
+from ._output import Column, compact, escape, moment, note, out_object, out_summary, progress, rows
 from ._streams import is_stdout, write_bytes, write_file
 
 
@@ -31,7 +31,7 @@ def list_(state: State, since: str | None, until: str | None, limit: int | None)
         found = client.traces.list(since=since, until=until)[:limit]
     rows(
         state.output,
-        ["created (UTC)", "id", "status", "metadata"],
+        [Column("created (UTC)", "whole"), Column("id", "id"), Column("status"), Column("metadata", "text", rank=1)],
         ((each.to_dict(), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in found),
     )
     if not found and not state.output:

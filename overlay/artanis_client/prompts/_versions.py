@@ -7,7 +7,7 @@ import io
 
 from artanis_api.models import PromptHistory, PromptVersion
 
-from .._errors import printable
+from .._errors import listed, printable
 
 
 def diff_versions(history: PromptHistory, old: int | str = "previous", new: int | str = "active") -> str:
@@ -45,5 +45,5 @@ def find_version(history: PromptHistory, which: int | str) -> PromptVersion:
     for position, version in enumerate(versions):
         if which in (version.id, position, position - len(versions)):
             return version
-    ids = ", ".join(printable(version.id) for version in versions)
+    ids = listed(version.id for version in versions)
     raise ValueError(f"The prompt of {step} has no version {which!r}. It has {len(versions)}, oldest first: {ids}.")
