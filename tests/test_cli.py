@@ -374,9 +374,13 @@ def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
         history = client.prompts.get(client.prompts.list()[0].id)
     [active] = [version for version in history.versions if version.is_active]
     assert cli("prompts", "show", history.step_id).out == active.content
-    assert cli("prompts", "show", history.id, "--version", "0").out == history.versions[0].content
-    assert cli("prompts", "show", history.step_id, "--version", "-1", "--json").json["id"] == history.versions[-1].id
-    assert cli("prompts", "show", history.step_id, "--version", "99").code == 2
+    assert cli("prompts", "show", history.id, "--version", "v1").out == history.versions[0].content
+    newest = history.versions[-1].id
+    assert cli("prompts", "show", history.step_id, "--version", "v3", "--json").json["id"] == newest
+    assert cli("prompts", "show", history.step_id, "--version", newest, "--json").json["id"] == newest
+    assert "no version 'v99'. It has 3" in cli("prompts", "show", history.step_id, "--version", "v99").err
+    versions = [line.split("\t")[0] for line in cli("prompts", "versions", history.step_id).out.splitlines()]
+    assert versions == ["version", "v1", "v2", "v3"]
 
 
 def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -388,12 +392,12 @@ def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
 
 def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
     """If versions differ, the status is 1 and `patch` can read the output; if not, the status is 0 without output."""
-    result = cli("prompts", "diff", "classify", "--from", "0", "--to", "1")
+    result = cli("prompts", "diff", "classify", "--from", "v1", "--to", "v2")
     assert (result.code, result.err) == (1, "")
-    assert result.out.startswith("--- classify ")
-    same = cli("prompts", "diff", "classify", "--from", "-1", "--to", "-1")
+    assert re.match(r"--- classify v1 [0-9a-f-]{36}\t.*\n\+\+\+ classify v2 ", result.out)
+    same = cli("prompts", "diff", "classify", "--from", "v3", "--to", "active")
     assert (same.code, same.out) == (0, "")
-    assert cli("prompts", "diff", "classify", "--from", "0", "--to", "1", "--json").json == {
+    assert cli("prompts", "diff", "classify", "--from", "v1", "--to", "v2", "--json").json == {
         "equal": False,
         "diff": result.out,
     }
@@ -710,6 +714,12 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("auth login --org=", "Invalid value for '--org': The value is empty."),
         ("auth login --project=", "Invalid value for '--project': The value is empty."),
         ("report --html=", "Invalid value for '--html': The path is empty."),
+        (
+            "prompts show classify --version 1",
+            "Invalid value for '--version': '1' is not a version. Write 'v1'; 'v1'",
+        ),
+        ("prompts diff classify --from 2", "Invalid value for '--from': '2' is not a version. Write 'v2'; 'v1' is the"),
+        ("prompts diff classify --to=-1", "Invalid value for '--to': '-1' is not a version. Write 'v1'"),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -1583,7 +1593,7 @@ def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
     assert str(path) in result.err
     page = path.read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
-    assert {at_sandbox.project_slug, "v1 active", "2026-04"} <= set(re.findall(r">([^<>]+)<", page))
+    assert {at_sandbox.project_slug, "v2 active", "2026-04"} <= set(re.findall(r">([^<>]+)<", page))
     assert "classify" not in page
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
 

@@ -13,7 +13,7 @@ import click
 from artanis_api.models import PromptHistory
 
 from .._errors import listed
-from ..prompts import PromptConflictError, diff_versions, find_version, prompts_status, pull_prompts
+from ..prompts import PromptConflictError, diff_versions, find_version, label_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
 from ._options import Failure, NonEmptyPath, State, api_options
 from ._output import DIFF_COLOURS, Column, escape, line, moment, note, out, out_object, rows, style
@@ -21,7 +21,7 @@ from ._streams import ClosedStdout, write_bytes
 
 _STEP = click.argument("step")
 _DIRECTORY = click.argument("directory", type=NonEmptyPath(file_okay=False, path_type=Path))
-_VERSION = "A position (0 is the oldest, -1 the newest), an id, 'active' or 'previous'."
+_VERSION = "A version: v1 is the oldest; or an id, 'active' or 'previous'."
 
 
 @click.group(no_args_is_help=False)
@@ -42,8 +42,12 @@ def _get_history(state: State, step: str) -> PromptHistory:
     raise Failure(f"The project has no prompt for the step {step!r}. Its steps: {steps}.", NOT_FOUND)
 
 
-def _position_or_id(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"-?[0-9]{1,6}", text) else text
+def _refuse_integer(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Return the name of a version; raise BadParameter for an integer, which could be counted from 0 or 1."""
+    if re.fullmatch(r"[-+]?[0-9]+", value):
+        number = max(1, abs(int(value))) if len(value) < 9 else 1
+        raise click.BadParameter(f"{value!r} is not a version. Write 'v{number}'; 'v1' is the oldest version.")
+    return value
 
 
 @prompts.command("list")
@@ -66,18 +70,21 @@ def list_(state: State) -> None:
 
 @prompts.command()
 @_STEP
-@click.option("--version", default="active", help=f"{_VERSION} Default: active.")
+@click.option(
+    "--version", default="active", metavar="VERSION", callback=_refuse_integer, help=f"{_VERSION} Default: active."
+)
 @api_options
 def show(state: State, step: str, version: str) -> None:
     """Print the text of a prompt. To a file or pipe, it is written unchanged."""
     history = _get_history(state, step)
-    chosen = find_version(history, _position_or_id(version))
+    chosen = find_version(history, version)
     if state.output:
         data = {"stepId": history.step_id, "outputSchema": history.output_schema, **chosen.to_dict()}
         out_object(state.output, data)
     elif sys.stdout.isatty():
         active = "active" if chosen.is_active else "not active"
-        heading = f"{line(history.step_id)}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
+        name = f"{line(history.step_id)}  {label_version(history, chosen)}"
+        heading = f"{name}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
         sys.stderr.write(style(heading, bold=True, stream=sys.stderr) + "\n")
         out(escape(chosen.content.removesuffix("\n")))
     else:
@@ -99,20 +106,34 @@ def versions(state: State, step: str) -> None:
             Column("content", "text", rank=1),
         ],
         [
-            (each.to_dict(), [str(n), each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
-            for n, each in enumerate(_get_history(state, step).versions)
+            (each.to_dict(), [f"v{n}", each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
+            for n, each in enumerate(_get_history(state, step).versions, start=1)
         ],
     )
 
 
 @prompts.command()
 @_STEP
-@click.option("--from", "old", default="previous", metavar="VERSION", help=f"{_VERSION} Default: previous.")
-@click.option("--to", "new", default="active", metavar="VERSION", help="As for --from. Default: active.")
+@click.option(
+    "--from",
+    "old",
+    default="previous",
+    metavar="VERSION",
+    callback=_refuse_integer,
+    help=f"{_VERSION} Default: previous.",
+)
+@click.option(
+    "--to",
+    "new",
+    default="active",
+    metavar="VERSION",
+    callback=_refuse_integer,
+    help="As for --from. Default: active.",
+)
 @api_options
 def diff(state: State, step: str, old: str, new: str) -> int:
     """Compare two versions of a prompt. Exits with 1 if they differ."""
-    text = diff_versions(_get_history(state, step), _position_or_id(old), _position_or_id(new))
+    text = diff_versions(_get_history(state, step), old, new)
     if state.output:
         out_object(state.output, {"equal": not text, "diff": text})
     elif sys.stdout.isatty():

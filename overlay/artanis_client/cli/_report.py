@@ -92,18 +92,18 @@ def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dic
     [project] = project_of(client).values()
     source = {"Project": project, "Organization": credentials.org_slug, "API": credentials.base_url}
     source |= {name.capitalize(): options[name] for name in ("since", "until") if options[name]}
-    names = {version: f"v{name}" for version, name in _name_versions(client).items()}
     title = f"How reviewers judged {project}"
+    names = _name_versions(client)
     page = report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names)
     return page.encode("utf-8", "xmlcharrefreplace")
 
 
 def _name_versions(client: Artanis) -> dict[str, str]:
-    """Return the name of each prompt version by its id: its position, as in `artanis prompts versions`."""
+    """Return the name of each prompt version by its id, as in `artanis prompts versions`."""
     return {
-        version.id: f"{position}{' active' if version.is_active else ''}"
+        version.id: f"v{number}{' active' if version.is_active else ''}"
         for _, history in read_prompts(client, project_of(client), skip_missing=True)
-        for position, version in enumerate(history.versions)
+        for number, version in enumerate(history.versions, start=1)
     }
 
 
