@@ -8,6 +8,8 @@ import json
 import os
 import re
 import select
+import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -35,6 +37,7 @@ from artanis_client._client import Traces
 from artanis_client._files import warn_once
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
+from artanis_client.cli._options import State
 from artanis_client.sandbox import Sandbox
 from support import KEY, LIMIT, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
 
@@ -308,6 +311,106 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
             yield from commands(command, *path, name)
         else:
             yield (*path, name), command
+
+
+def test_help_of_every_command(cli: Cli) -> None:
+    """Each help text has two examples that can be parsed, names variables, and cuts nothing."""
+    for path, command in [*commands(artanis), *(((name,), artanis) for name in ("", "auth", "prompts", "traces"))]:
+        for columns in ("40", "80"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("COLUMNS", columns)
+                shown = cli(*filter(None, path), "--help").out
+            assert "..." not in shown.replace("[ARGS]...", "").replace("COMMAND [ARGS]", ""), path
+            lines = [line.strip() for line in shown.partition("Examples:\n")[2].splitlines()]
+            assert len(lines) == 2, path
+        variables = {"ARTANIS_ORG_SLUG", "ARTANIS_PROJECT_SLUG", "ARTANIS_BASE_URL"}
+        assert ("--org" in shown) == (variables <= {*re.findall("[A-Z_]{9,}", shown)})
+        for line in lines:
+            words = re.split(r" [<>|] ?", line)[0].split()
+            assert words[0] == "artanis"
+            parse(words[1:])
+        assert command.help
+    assert "ARTANIS_API_KEY" in cli("--help").out
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line without running it; raise a UsageError if it is wrong."""
+    command: click.Command = artanis
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None
+        command = found
+    command.make_context("artanis", words, obj=State()).close()
+
+
+COMMON = (
+    *(("--profile", "none"), ("--org", "sandbox-org"), ("--project", "support-chat"), ("--timeout", "50"), ("--json",)),
+    *(("--max-retries=3",), ("--base-url=http://example.com", "--debug"), ("--project-id=x", "--allow-http")),
+)
+
+
+@pytest.mark.parametrize("options", COMMON, ids=lambda options: str(options[0]))
+def test_common_options_anywhere(options: tuple[str, ...], cli: Cli, at_server: Server) -> None:
+    """Options that all commands share work before and after the command, and between the names of a group and one."""
+    at_server.answer(503, {"error": "x"}, {"retry-after": "0"})
+    places = [[*options, "prompts", "list"], ["prompts", *options, "list"], ["prompts", "list", *options]]
+    results = [cli(*place) for place in places]
+    assert results[0].code in (2, 3, 5)
+    assert {re.sub("Traceback.*", "", result.err, flags=re.DOTALL) for result in results} == {
+        re.sub("Traceback.*", "", results[2].err, flags=re.DOTALL)
+    }
+
+
+def test_options_of_some_commands(cli: Cli, at_sandbox: Sandbox) -> None:
+    """A later option wins; an option that a command lacks is refused wherever it is; `--json` twice is no conflict."""
+    assert cli("--project", "nothing", "prompts", "list", "--project", at_sandbox.project_slug).code == 0
+    assert cli("--json", "prompts", "--json", "list", "--json").json
+    for wrong in (["--project", "x", "completion", "bash"], ["auth", "--org", "x", "logout"]):
+        assert "No such option" in cli(*wrong).err
+    assert cli("--project").err.startswith("artanis: Option '--project' requires an argument.")
+    assert cli("--json", "prompts").err.startswith("artanis: Missing command.")
+    assert cli("--json", "--help").out == cli("--help").out
+
+
+def test_max_retries(cli: Cli, at_server: Server) -> None:
+    """`--max-retries` says how often a failed request is repeated."""
+    at_server.answer(503)
+    for retries in (0, 3):
+        at_server.requests.clear()
+        assert cli("prompts", "list", "--max-retries", retries).code == 5
+        assert len(at_server.requests) == 1 + retries
+
+
+def test_since_an_age(cli: Cli, at_server: Server) -> None:
+    """`--since 30d` and `2w` count whole days, `12h` hours, and anything else is a usage error."""
+    now = datetime.now(UTC)
+    ages = {"now": 0, "13h": 13, "3d": 72, "40d": 960}
+    traces = [trace(id=name, createdAt=(now - timedelta(hours=age)).isoformat()) for name, age in ages.items()]
+    at_server.answer(body={"traces": traces})
+
+    def found(*options: str) -> list[str]:
+        return [each["id"] for each in cli("traces", "list", "--jsonl", *options).lines]
+
+    assert found("--since", "12h") == ["now"]
+    assert found("--since", "3d") == found("--since", "5w") == ["now", "13h", "3d"]
+    assert found("--since", "30d", "--until", "2d") == ["3d"]
+    assert found("--since", "40d") == [*ages]
+    for wrong in ("30", "d", "3 d", "-3d", "3m", "999999w"):
+        assert cli("traces", "list", f"--since={wrong}").code == 2
+
+
+@needs_a_pseudo_terminal
+def test_a_long_list(on_terminal: OnTerminal, cli: Cli, at_server: Server) -> None:
+    """A terminal shows 20 traces and says how many more there are; a pipe and JSON have all, `--limit` changes it."""
+    at_server.answer(body={"traces": [trace(id=trace_id) for trace_id in ids(23)]})
+    lines = on_terminal("traces", "list")[1].splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "3 older traces are not shown. Pass --limit 23 to see all."
+    assert len(on_terminal("traces", "list", "--limit", "23")[1].splitlines()) == 24
+    assert len(json.loads(on_terminal("traces", "list", "--json")[1])) == 23
+    assert cli("traces", "list").out.count("\n") == 24
+    limited = cli("traces", "list", "--limit", "5")
+    assert (limited.out.count("\n"), limited.err) == (6, "")
 
 
 def test_every_command_has_output_for_programs() -> None:
@@ -994,7 +1097,7 @@ def test_progress(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
     """Long work shows its progress, rate and remaining time, and restores the cursor."""
     _, shown = on_terminal("report", columns=120)
     assert "20/20" in shown
-    assert re.search(r"\d/s", shown)
+    assert re.search(r"\d/s, \d+ s left", shown)
     assert shown.index("\x1b[?25l") < shown.index("\x1b[?25h")
 
 
@@ -1009,7 +1112,7 @@ def test_progress_at_a_rate_limit(on_terminal: OnTerminal, at_server: Server) ->
 
     serve(at_server, 3, answer)
     _, shown = on_terminal("report", "--concurrency", "1", columns=120)
-    assert re.search(r"rate limit, waiting [123] s", shown)
+    assert re.search(r"waiting [123] s: rate limited", shown)
     assert "3/3" in shown
 
 
@@ -1562,6 +1665,71 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("COMP_CWORD", "2" if shell != "fish" else "")
     monkeypatch.setenv("_ARTANIS_COMPLETE", f"{shell}_complete")
     assert "export" in cli().out
+
+
+COMPLETIONS = {
+    "traces ": ["list", "show", "export"],
+    "traces list --max": ["--max-retries"],
+    "--prof": ["--profile"],
+    "--profile st": ["staging", "stable,old"],
+    "--org x auth logout --profile sta": ["staging", "stable,old"],
+    "report --step c": ["classify"],
+    "prompts show t": ["tone"],
+    "--project nothing prompts show t": [],
+    "sandbox --drift renamed": ["renamed-key"],
+}
+# How each shell loads the script, and prints what it completes at the end of a line, with tabs between.
+SHELLS = {
+    "bash": (
+        'eval "$(artanis completion bash)"',
+        """COMP_WORDS=({words}) COMP_CWORD={last} COMPREPLY=(); _artanis_completion artanis
+        (IFS=$'\\t'; echo "${{COMPREPLY[*]}}")""",
+    ),
+    "fish": (
+        "artanis completion fish | source",
+        "echo (complete -C {line} | string split -f 1 \\t | string join \\t)",
+    ),
+    "zsh": (
+        """eval "$(artanis completion zsh)"; [[ $_comps[artanis] == _artanis_completion ]] || exit 1
+        compadd() {{ found+=(${{(P)@[-1]}}); }}
+        _describe() {{ for each in ${{(P)3}}; do found+=(${{each%%:*}}); done; }}""",
+        """words=({words}) CURRENT={last}+1 found=(); _artanis_completion; print -r -- ${{(pj:\\t:)found}}""",
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_in_a_shell(shell: str, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The script works in the real shell without any set-up; values are completed, with commas and offline, too."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "config.toml").write_text("[staging]\n['stable,old']\n[other]\n")
+    (tmp_path / "artanis").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    (tmp_path / "artanis").chmod(0o755)
+    environment = {
+        **unmeasured(),
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "ARTANIS_CONFIG_FILE": str(tmp_path / "config.toml"),
+    }
+    options = {"bash": ["--norc"], "fish": ["--no-config"], "zsh": ["-f"]}[shell]
+    load, show = SHELLS[shell]
+    script = [load.format()]
+    for line in COMPLETIONS:
+        words = ["artanis", *line.split(" ")]
+        quoted = {"words": shlex.join(words), "line": shlex.quote(f"artanis {line}")}
+        script.append(show.format(last=len(words) - 1, **quoted))
+    result = subprocess.run(
+        [program, *options, "-c", "\n".join(script)],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    shown = [sorted(filter(None, line.split("\t"))) for line in result.stdout.splitlines()]
+    assert dict(zip(COMPLETIONS, shown, strict=True)) == {line: sorted(found) for line, found in COMPLETIONS.items()}
 
 
 def test_empty_paths(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

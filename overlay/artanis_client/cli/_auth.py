@@ -21,18 +21,29 @@ from .._files import replace_file
 from .._secret import Secret
 from ._exit_codes import SUCCESS, USAGE, exit_code_of
 from ._messages import name_source, selected_profile
-from ._options import Failure, State, allow_http_help, api_options, output_options, refuse_empty
+from ._options import (
+    Failure,
+    Group,
+    State,
+    allow_http_help,
+    api_options,
+    complete_profile,
+    output_options,
+    refuse_empty,
+    usage_examples,
+)
 from ._output import Column, note, out_object, rows
 
 _profile_option = click.option(
     "--profile",
     metavar="NAME",
     callback=refuse_empty,
+    shell_complete=complete_profile,
     help="Profile to change. Default: ARTANIS_PROFILE, else 'default'.",
 )
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False, epilog=usage_examples("artanis auth login", "artanis auth status"))
 def auth() -> None:
     """Log in and out, and check the credentials."""
 
@@ -53,17 +64,30 @@ def describe(prompts: int | None) -> str:
     return f"the key is accepted, and the project has {prompts} prompts"
 
 
-@auth.command()
+@auth.command(
+    epilog=usage_examples("artanis auth login", "artanis auth login --profile staging --org my-org < key.txt")
+)
 @_profile_option
 @click.option(
     "--org",
     "org_slug",
     metavar="SLUG",
     callback=refuse_empty,
-    help="Organization. If you leave it out, a terminal asks for it.",
+    help="Organization. If you leave it out, a terminal asks for it. Environment: ARTANIS_ORG_SLUG.",
 )
-@click.option("--project", "project_slug", metavar="SLUG", callback=refuse_empty, help="Default project.")
-@click.option("--base-url", metavar="URL", callback=refuse_empty, help="URL of the API, for a self-hosted deployment.")
+@click.option(
+    "--project",
+    "project_slug",
+    metavar="SLUG",
+    callback=refuse_empty,
+    help="Default project. Environment: ARTANIS_PROJECT_SLUG.",
+)
+@click.option(
+    "--base-url",
+    metavar="URL",
+    callback=refuse_empty,
+    help="URL of the API, for a self-hosted deployment. Environment: ARTANIS_BASE_URL.",
+)
 @click.option("--allow-http", is_flag=True, help=allow_http_help)
 @output_options
 def login(state: State, profile: str | None, allow_http: bool, **options: str | None) -> None:
@@ -134,7 +158,7 @@ def _ask(stored: _Profile, options: dict[str, str | None], known: _Defaults) -> 
     return key
 
 
-@auth.command()
+@auth.command(epilog=usage_examples("artanis auth logout", "artanis auth logout --profile staging"))
 @_profile_option
 @output_options
 def logout(state: State, profile: str | None) -> None:
@@ -151,7 +175,7 @@ def logout(state: State, profile: str | None) -> None:
         note(f"{VARIABLES['api_key']} is still set.")
 
 
-@auth.command()
+@auth.command(epilog=usage_examples("artanis auth status", "artanis auth status --profile staging --json"))
 @api_options
 def status(state: State) -> int:
     """Show where each value comes from, and try the credentials."""

@@ -22,7 +22,7 @@ from .._httpx import USER_AGENT, environment_proxy, httpx
 from ._auth import describe, probe
 from ._exit_codes import NEGATIVE, SUCCESS
 from ._messages import MISSING_PROJECT, name_source
-from ._options import State, api_options
+from ._options import State, api_options, usage_examples
 from ._output import escape, out, out_object, style
 
 MAX_SKEW = 30  # seconds between this machine's clock and the server's
@@ -51,7 +51,7 @@ class Check:
     seconds: float | None = None
 
 
-@click.command()
+@click.command(epilog=usage_examples("artanis doctor", "artanis doctor --profile staging --json"))
 @api_options
 def doctor(state: State) -> int:
     """Diagnose why the client does not work.

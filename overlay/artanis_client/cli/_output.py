@@ -135,9 +135,16 @@ def rows(output: str, columns: Sequence[Column], found: Iterable[Row], *, docume
             out("\t".join(map(line, cells)))
 
 
+def _duration(seconds: float) -> str:
+    """Return a duration in a unit that fits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def progress(what: str) -> Generator[OnProgress | None]:
-    """Show a progress bar with the rate and the remaining time.
+    """Show a progress bar with the traces read, the rate and the time left, or why and for how long the server waits.
 
     Yields:
         A function for `on_progress`; None if stderr does not take a progress bar.
@@ -146,20 +153,23 @@ def progress(what: str) -> Generator[OnProgress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[status]}")
     console = Console(stderr=True, no_color=False, force_terminal=True)
-    bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
-    task = bar.add_task(what, total=None, rate="")
+    bar = Bar(*columns, console=console, transient=True)
+    task = bar.add_task(what, total=None, status="")
     started = time.monotonic()
 
     def show(state: Progress) -> None:
-        rate = f"{state.done / max(time.monotonic() - started, 1e-3):,.0f}/s"
+        rate = state.done / max(time.monotonic() - started, 1e-3)
+        status = f"{rate:,.0f}/s"
         if state.waiting is not None:
-            rate = f"rate limit, waiting {state.waiting:.0f} s"
-        bar.update(task, completed=state.done, total=state.total, rate=rate)
+            status = f"waiting {state.waiting:.0f} s: rate limited"
+        elif state.done:
+            status += f", {_duration((state.total - state.done) / rate)} left"
+        bar.update(task, completed=state.done, total=state.total, status=status)
 
     with bar:
         yield show

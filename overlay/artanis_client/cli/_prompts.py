@@ -15,16 +15,18 @@ from artanis_api.models import PromptHistory
 from .._errors import listed
 from ..prompts import PromptConflictError, diff_versions, find_version, label_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
-from ._options import Failure, NonEmptyPath, State, api_options
+from ._options import Failure, Group, NonEmptyPath, State, api_options, complete_step, usage_examples
 from ._output import DIFF_COLOURS, Column, escape, line, moment, note, out, out_object, rows, style
 from ._streams import ClosedStdout, write_bytes
 
-_STEP = click.argument("step")
+_STEP = click.argument("step", shell_complete=complete_step)
 _DIRECTORY = click.argument("directory", type=NonEmptyPath(file_okay=False, path_type=Path))
 _VERSION = "A version: v1 is the oldest; or an id, 'active' or 'previous'."
 
 
-@click.group(no_args_is_help=False)
+@click.group(
+    cls=Group, no_args_is_help=False, epilog=usage_examples("artanis prompts list", "artanis prompts diff classify")
+)
 def prompts() -> None:
     """List, show and compare prompts, and pull them into a directory.
 
@@ -50,7 +52,7 @@ def _refuse_integer(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-@prompts.command("list")
+@prompts.command("list", epilog=usage_examples("artanis prompts list", "artanis prompts list --json"))
 @api_options
 def list_(state: State) -> None:
     """List the active version of every prompt."""
@@ -68,7 +70,9 @@ def list_(state: State) -> None:
     )
 
 
-@prompts.command()
+@prompts.command(
+    epilog=usage_examples("artanis prompts show classify", "artanis prompts show classify --version v1 > old.md")
+)
 @_STEP
 @click.option(
     "--version", default="active", metavar="VERSION", callback=_refuse_integer, help=f"{_VERSION} Default: active."
@@ -91,7 +95,7 @@ def show(state: State, step: str, version: str) -> None:
         write_bytes(chosen.content)
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts versions classify", "artanis prompts versions classify --json"))
 @_STEP
 @api_options
 def versions(state: State, step: str) -> None:
@@ -112,7 +116,9 @@ def versions(state: State, step: str) -> None:
     )
 
 
-@prompts.command()
+@prompts.command(
+    epilog=usage_examples("artanis prompts diff classify", "artanis prompts diff classify --from v1 --to active")
+)
 @_STEP
 @click.option(
     "--from",
@@ -144,7 +150,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
     return NEGATIVE if text else SUCCESS
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts pull prompts", "artanis prompts pull prompts --force --json"))
 @_DIRECTORY
 @click.option("--force", is_flag=True, help="Overwrite and remove files that were edited or not written by a pull.")
 @api_options
@@ -166,7 +172,7 @@ def pull(state: State, directory: Path, force: bool) -> None:
         note("Nothing has changed.")
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts status prompts", "artanis prompts status prompts --json"))
 @_DIRECTORY
 @api_options
 def status(state: State, directory: Path) -> int:

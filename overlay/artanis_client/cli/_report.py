@@ -13,7 +13,7 @@ from .._client import Artanis, credentials_of, project_of
 from .._files import replacing
 from ..bulk import read_prompts
 from ..evaluation import EvaluationExample, ScorecardRow, check_steps, examples, scorecard
-from ._options import NonEmptyPath, State, api_options, bulk_options
+from ._options import NonEmptyPath, State, api_options, bulk_options, usage_examples
 from ._output import Column, note, progress, rows
 from ._streams import is_stdout, write_bytes
 
@@ -29,7 +29,11 @@ _COLUMNS = [
 ]
 
 
-@click.command()
+@click.command(
+    epilog=usage_examples(
+        "artanis report --since 30d --step classify", "artanis report --html report.html --since 2026-04"
+    )
+)
 @bulk_options
 @click.option("--weekly", is_flag=True, help="Split the rows by week.")
 @click.option(
