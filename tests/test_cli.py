@@ -28,10 +28,12 @@ from typing import Any, Self
 
 import attrs
 import click
+import jsonschema
 import pytest
 import trustme
 from rich.cells import cell_len
 
+from artanis_api.models import TraceDetail
 from artanis_client import Artanis, _clock, export
 from artanis_client._client import Traces
 from artanis_client._files import warn_once
@@ -460,15 +462,96 @@ def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
-    """`--json` and `--jsonl` print the objects of the API."""
+    """`--json` and `--jsonl` print every object, the newest first."""
     with Artanis() as client:
-        assert cli("prompts", "list", "--json").json == [prompt.to_dict() for prompt in client.prompts.list()]
+        assert [each["id"] for each in cli("prompts", "list", "--json").json] == [p.id for p in client.prompts.list()]
         traces = client.traces.list()
-    assert cli("traces", "list", "--jsonl").lines == [trace.to_dict() for trace in traces]
+    assert [each["id"] for each in cli("traces", "list", "--jsonl").lines] == [trace.id for trace in traces]
     assert [each["id"] for each in cli("traces", "list", "--json", "--limit", "3").json] == [t.id for t in traces[:3]]
     since = traces[4].created_at.isoformat()
     assert len(cli("traces", "list", "--jsonl", "--since", since).lines) == 5
     assert cli("traces", "list", "--since", "2030").err == "No traces match.\n"
+
+
+def test_objects_are_those_of_the_api(cli: Cli, at_server: Server) -> None:
+    """Objects of the API are printed as it sent them, with fields that the contract lacks; timestamps end in Z."""
+    version = {"id": "v", "content": "x", "isActive": True, "createdAt": PROMPT["createdAt"], "author": {"new": [1]}}
+    comment = {"id": "f", "spanId": "s", "userId": "u", "content": "!", "createdAt": "2026-04-08T09:00:00.123Z"}
+    metadata = {"createdAt": "2026-04-08T11:00:00+02:00", "versions": [{"updatedAt": "never"}]}  # not ours to change
+    detail = trace(metadata=metadata, score=1, spans=[span(metadata=metadata)], feedback=[comment])
+    bodies: dict[str, Any] = {
+        "/api/traces": {"traces": [trace(metadata=metadata, score=1)]},
+        "/api/prompts": {"prompts": [PROMPT]},
+        f"/api/prompts/{PROMPT['id']}": {**PROMPT, "versions": [version]},
+        "/api/traces/any": detail,
+    }
+    at_server.answers = [lambda request: Answer(body=bodies[request.path.partition("?")[0]])]
+    assert cli("traces", "list", "--json").json == bodies["/api/traces"]["traces"]
+    assert cli("prompts", "list", "--jsonl").lines == [PROMPT]
+    assert cli("prompts", "versions", "classify", "--json").json == [version]
+    of_prompt = {name: PROMPT[name] for name in ("stepId", "outputSchema")}
+    assert cli("prompts", "show", "classify", "--json").json == {**of_prompt, **version}
+    shown = cli("traces", "show", "any", "--json").json
+    assert shown["spans"][0].pop("outcome") == "corrected"
+    assert shown == detail
+    detail["createdAt"], detail["updatedAt"] = "2026-04-08T11:00:00+02:00", "2026-04-08T09:00:00.123456Z"
+    shown = cli("traces", "show", "any", "--json").json
+    assert shown["createdAt"] == "2026-04-08T09:00:00.000Z"
+    assert shown["updatedAt"] == "2026-04-08T09:00:00.123456Z"
+
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
+# The command lines that are checked against the schema of a command; {trace} is the id of a trace.
+WITH_SCHEMA = {
+    "prompts-list": ["prompts list"],
+    "prompts-show": ["prompts show classify"],
+    "prompts-versions": ["prompts versions classify"],
+    "prompts-diff": ["prompts diff classify", "prompts diff classify --from active"],
+    "prompts-pull": ["prompts pull folder", "prompts pull folder"],
+    "prompts-status": ["prompts status folder", "prompts status other"],
+    "traces-list": ["traces list"],
+    "traces-show": ["traces show {trace}"],
+    "traces-export": ["traces export set.jsonl", "traces export set.csv --step classify --skip-errors"],
+    "report": ["report", "report --weekly"],
+    "contract": ["contract"],
+    "doctor": ["doctor", "doctor --org nobody"],
+    "auth-login": ["auth login"],
+    "auth-logout": ["auth logout", "auth logout"],
+    "auth-status": ["auth status", "auth status --org nobody"],
+    "sandbox": [],
+}
+
+
+def test_every_command_has_a_schema() -> None:
+    """The documentation has a JSON Schema for the output of each command."""
+    names = {"-".join(path) for path, _ in commands(artanis)} - {"completion"}
+    assert names == {path.stem for path in SCHEMAS.glob("*.json")} == {*WITH_SCHEMA}
+
+
+def check_output(name: str, document: Any, lines: list[Any]) -> None:
+    """Check the output of `--json` and `--jsonl` against the schema of a command."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
+    of_a_line = {"$schema": schema["$schema"], "$ref": "#/$defs/line", "$defs": schema["$defs"]}
+    if schema["$defs"]["line"] == {"$ref": "#"}:  # the same as the document
+        of_a_line = schema
+    for line in lines:
+        jsonschema.validate(line, of_a_line, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_SCHEMA if name != "sandbox"])
+def test_output_matches_its_schema(
+    name: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command prints with `--json` and `--jsonl` is what its schema says."""
+    monkeypatch.chdir(tmp_path)
+    with Artanis() as client:
+        ids = {"trace": client.traces.list()[0].id}
+    for command in WITH_SCHEMA[name]:
+        words = command.format(**ids).split()
+        document = cli(*words, "--json", stdin=at_sandbox.api_key).json
+        check_output(name, document, cli(*words, "--jsonl", stdin=at_sandbox.api_key).lines)
 
 
 def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -537,7 +620,8 @@ def test_a_trace_for_programs(cli: Cli, at_sandbox: Sandbox) -> None:
         detail = client.traces.get(client.traces.list()[5].id)
     found = cli("traces", "show", detail.id, "--json").json
     assert {span.pop("outcome") for span in found["spans"]} <= {"unreviewed", "accepted", "corrected"}
-    assert found == detail.to_dict()
+
+    assert TraceDetail.from_dict(found).to_dict() == detail.to_dict()
 
 
 def test_a_trace_for_people(cli: Cli, at_server: Server) -> None:
@@ -1634,7 +1718,9 @@ def test_sandbox() -> None:
     command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--drift", "null", "--jsonl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as running:
         assert running.stdout is not None
-        with Artanis(**json.loads(running.stdout.readline())) as client:
+        credentials = json.loads(running.stdout.readline())
+        check_output("sandbox", credentials, [credentials])
+        with Artanis(**credentials) as client:
             assert len(client.prompts.list()) > 0
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=LIMIT)

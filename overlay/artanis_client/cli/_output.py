@@ -106,6 +106,21 @@ def print_error(text: str) -> None:
     note(f"artanis: {line(text)}")
 
 
+def api_object(model: Any) -> dict[str, Any]:
+    """Return an object of the API as the API sends it, whose timestamps end in Z."""
+    return _restore_times(model.to_dict())
+
+
+def _restore_times(data: dict[str, Any]) -> dict[str, Any]:
+    for name in ("createdAt", "updatedAt"):
+        if name in data:
+            when = datetime.fromisoformat(data[name]).astimezone(UTC).replace(tzinfo=None)
+            data[name] = when.isoformat(timespec="microseconds" if when.microsecond % 1000 else "milliseconds") + "Z"
+    for name in ("spans", "feedback", "versions"):
+        data.update({name: [_restore_times(each) for each in data[name]]} if name in data else {})
+    return data
+
+
 def out_object(output: str, data: Any) -> None:
     """Print an object as `--json` or `--jsonl`, in ASCII: it can be encoded anywhere, and controls no terminal."""
     out(json.dumps(data, indent=2 if output == "json" else None, allow_nan=False))

@@ -16,7 +16,7 @@ from .._errors import listed
 from ..prompts import PromptConflictError, diff_versions, find_version, label_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
 from ._options import Failure, Group, NonEmptyPath, State, api_options, complete_step, usage_examples
-from ._output import DIFF_COLOURS, Column, escape, line, moment, note, out, out_object, rows, style
+from ._output import DIFF_COLOURS, Column, api_object, escape, line, moment, note, out, out_object, rows, style
 from ._streams import ClosedStdout, write_bytes
 
 _STEP = click.argument("step", shell_complete=complete_step)
@@ -66,7 +66,7 @@ def list_(state: State) -> None:
             Column("updated (UTC)", "whole", rank=1),
             Column("content", "text", rank=1),
         ],
-        [(each.to_dict(), [each.step_id, each.id, moment(each.updated_at), each.content]) for each in found],
+        [(api_object(each), [each.step_id, each.id, moment(each.updated_at), each.content]) for each in found],
     )
 
 
@@ -83,7 +83,7 @@ def show(state: State, step: str, version: str) -> None:
     history = _get_history(state, step)
     chosen = find_version(history, version)
     if state.output:
-        data = {"stepId": history.step_id, "outputSchema": history.output_schema, **chosen.to_dict()}
+        data = {"stepId": history.step_id, "outputSchema": history.output_schema, **api_object(chosen)}
         out_object(state.output, data)
     elif sys.stdout.isatty():
         active = "active" if chosen.is_active else "not active"
@@ -110,7 +110,10 @@ def versions(state: State, step: str) -> None:
             Column("content", "text", rank=1),
         ],
         [
-            (each.to_dict(), [f"v{n}", each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
+            (
+                api_object(each),
+                [f"v{n}", each.id, moment(each.created_at), "yes" if each.is_active else "", each.content],
+            )
             for n, each in enumerate(_get_history(state, step).versions, start=1)
         ],
     )

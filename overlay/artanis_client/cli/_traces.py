@@ -23,7 +23,7 @@ from ._options import (
     period_options,
     usage_examples,
 )
-from ._output import Column, compact, escape, moment, note, out_object, out_summary, progress, rows
+from ._output import Column, api_object, compact, escape, moment, note, out_object, out_summary, progress, rows
 from ._streams import is_stdout, write_bytes, write_file
 
 IN_A_TERMINAL = 20  # traces that a list shows there
@@ -59,7 +59,7 @@ def list_(state: State, since: str | None, until: str | None, limit: int | None)
     rows(
         state.output,
         [Column("created (UTC)", "whole"), Column("id", "id"), Column("status"), Column("metadata", "text", rank=1)],
-        ((each.to_dict(), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in shown),
+        ((api_object(each), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in shown),
     )
     if is_for_people and len(found) > len(shown):
         note(f"{len(found) - len(shown)} older traces are not shown. Pass --limit {len(found)} to see all.")
@@ -84,7 +84,7 @@ def show(state: State, trace_id: str) -> None:
             advice = "Use an id exactly as 'artanis traces list' prints it."
             raise click.BadParameter(f"{trace_id!r}. {advice}", param_hint="ID") from None
     if state.output:
-        data = trace.to_dict()
+        data = api_object(trace)
         for written, span in zip(data["spans"], trace.spans, strict=True):
             written["outcome"] = outcome(span).value
         out_object(state.output, data)
