@@ -1239,6 +1239,31 @@ def test_interruption_of_a_request(at_server: Server) -> None:
         assert terminal.end() == (130, "^C")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, the signal ends the process")
+@pytest.mark.parametrize("command", ["report", "prompts list", "doctor"])
+def test_interruption_of_what_cannot_be_interrupted(command: str, at_server: Server) -> None:
+    """Ctrl-C ends a command within a second while the system library does not return, as in a look-up of a name."""
+    code = """
+import ctypes, os, signal, socket
+def look_up(*_, **__):
+    signal.siginterrupt(signal.SIGINT, False)
+    print("looking up", flush=True)
+    read, _ = os.pipe()
+    ctypes.CDLL(None).read(read, ctypes.create_string_buffer(1), 1)  # begins again after a signal, and never returns
+socket.getaddrinfo = look_up
+from artanis_client.cli import main
+main()
+"""
+    command_line = [sys.executable, "-c", code, *command.split(), "--base-url", "https://api.invalid"]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=unmeasured()) as running:
+        assert running.stdout is not None
+        while b"looking up" not in running.stdout.readline():
+            pass
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=LIMIT)
+    assert (running.returncode, errors) == (130, b"")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in other ways there")
 @pytest.mark.parametrize("option", ["--jsonl", "--json", "--debug"])
 def test_a_closed_pipe(option: str, at_server: Server) -> None:
