@@ -165,7 +165,11 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        return self._bytes.decode(errors="replace")
+        return self.raw.decode(errors="replace")
+
+    @property
+    def raw(self) -> bytes:
+        return self._bytes
 
     def resize(self, columns: int) -> None:
         import fcntl
@@ -907,6 +911,8 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ),
         ("prompts diff classify --from 2", "Invalid value for '--from': '2' is not a version. Write 'v2'; 'v1' is the"),
         ("prompts diff classify --to=-1", "Invalid value for '--to': '-1' is not a version. Write 'v1'"),
+        ("prompts pull -", "A directory cannot be a stream. Write ./- if it has that name."),
+        ("prompts status -", "A directory cannot be a stream. Write ./- if it has that name."),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -1073,6 +1079,20 @@ def test_numbers_are_whole(columns: int, shown: str, left_out: str, on_terminal:
     assert (code, " ".join(row.split())) == (0, shown)
     assert columns - 1 <= max(map(cell_len, (header, row))) <= columns
     assert notes == ([f"Not shown, because the terminal is narrow: {left_out}. --json shows all."] if left_out else [])
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize(("encoding", "ellipsis"), [("ascii", "~"), ("cp1252", "…"), ("utf-8", "…")])
+def test_tables_in_any_encoding(encoding: str, ellipsis: str, at_server: Server) -> None:
+    """What an ASCII locale or a Windows code page lacks is escaped, and the table still fits."""
+    at_server.answer(body={"traces": [trace(metadata={"t": WIDE}, status="täglich")]})
+    environment = with_a_terminal(PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="90", NO_COLOR="1")
+    with Terminal(ONE_COMMAND, "traces", "list", environment=environment) as terminal:
+        code, _ = terminal.end()
+        header, row = terminal.raw.decode(encoding).splitlines()
+    assert (code, header.split()[0]) == (0, "created")
+    assert max(cell_len(header), cell_len(row)) <= 90
+    assert row.endswith(ellipsis)
 
 
 def test_nothing_is_cut_in_a_pipe(cli: Cli, at_server: Server) -> None:

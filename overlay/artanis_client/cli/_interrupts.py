@@ -18,7 +18,7 @@ PATIENCE = 0.7  # seconds that Python has to raise KeyboardInterrupt
 def exit_when_interrupted() -> None:
     """Make Ctrl-C end the process, even if the main thread does not return from a function of the system library.
 
-    Python raises KeyboardInterrupt only between two of its own instructions. Until then, a thread learns of the signal
+    Python raises KeyboardInterrupt only when the function returns. Until then, a thread learns of the signal
     from the wake-up file descriptor.
     """
     if sys.platform == "win32" or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

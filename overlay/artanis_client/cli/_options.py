@@ -126,10 +126,12 @@ def _common_options() -> list[click.Option]:
 
 
 class NonEmptyPath(click.Path):
-    """A path. An empty one, as from an unset variable of a shell, would be the current directory."""
+    """A path. An empty one, as from an unset variable of a shell, would be the current directory; `-` is a stream."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; raise BadParameter if it is empty."""
+        """Return the path; raise BadParameter if it is empty, or a stream in place of a directory."""
+        if value == "-" and self.dir_okay:
+            self.fail("A directory cannot be a stream. Write ./- if it has that name.", param, ctx)
         return super().convert(value or self.fail("The path is empty.", param, ctx), param, ctx)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -17,7 +18,7 @@ _LONGEST = 1000  # characters of a cell to look at: more than any terminal shows
 
 def print_table(columns: Sequence[Column], found: list[list[str]]) -> None:
     """Print a table that fits the terminal. Numbers are whole; a note names the columns that had no room."""
-    cells = [[column.name for column in columns], *([line(cell[:_LONGEST]) for cell in row] for row in found)]
+    cells = [[column.name for column in columns], *([_encodable(cell) for cell in row] for row in found)]
     natural = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     widths = _fit(columns, natural, shutil.get_terminal_size().columns)
     last = max(widths)
@@ -43,10 +44,17 @@ def _fit(columns: Sequence[Column], natural: list[int], room: int) -> dict[int, 
         shown.remove(max(shown, key=lambda n: (columns[n].rank, n)))
 
 
+def _encodable(cell: str) -> str:
+    """Return a cell on one line, with what stdout cannot encode escaped, as it will be printed."""
+    encoding = sys.stdout.encoding
+    return line(cell[:_LONGEST]).encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _pad(text: str, width: int, column: Column, *, is_last: bool) -> str:
     size = cell_len(text)
     if size > width:
-        return set_cell_size(text, width - 1) + "…"
+        ellipsis = "…".encode(sys.stdout.encoding, "ignore").decode(sys.stdout.encoding) or "~"
+        return set_cell_size(text, width - 1) + ellipsis
     if column.kind == "number":
         return " " * (width - size) + text
     return text if is_last else text + " " * (width - size)
