@@ -1809,6 +1809,26 @@ COMPLETIONS = {
     "--project nothing prompts show t": [],
     "sandbox --drift renamed": ["renamed-key"],
 }
+PROFILES = "[staging]\n['stable,old']\n[other]\n"
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_what_is_completed(
+    line: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands, options, profiles, steps and drifts are completed; without an answer of the API, nothing."""
+    (tmp_path / "profiles.toml").write_text(PROFILES)
+    words = ["artanis", *line.split(" ")]
+    for name, value in (("WORDS", shlex.join(words)), ("CWORD", str(len(words) - 1))):
+        monkeypatch.setenv(f"COMP_{name}", value)
+    monkeypatch.setenv("_ARTANIS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "profiles.toml"))
+    result = cli()
+    assert (result.code, result.err) == (0, "")
+    found = [completed.partition(",")[2] for completed in result.out.splitlines()]
+    assert sorted(filter(None, found)) == sorted(COMPLETIONS[line])
+
+
 # How each shell loads the script, and prints what it completes at the end of a line, with tabs between.
 SHELLS = {
     "bash": (
@@ -1832,11 +1852,11 @@ SHELLS = {
 @pytest.mark.once
 @pytest.mark.parametrize("shell", SHELLS)
 def test_completion_in_a_shell(shell: str, at_sandbox: Sandbox, tmp_path: Path) -> None:
-    """The script works in the real shell without any set-up; values are completed, with commas and offline, too."""
+    """The script works in the real shell without any set-up, and completes values with commas."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"{shell} is not installed")
-    (tmp_path / "config.toml").write_text("[staging]\n['stable,old']\n[other]\n")
+    (tmp_path / "config.toml").write_text(PROFILES)
     (tmp_path / "artanis").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
     (tmp_path / "artanis").chmod(0o755)
     environment = {
@@ -1847,7 +1867,8 @@ def test_completion_in_a_shell(shell: str, at_sandbox: Sandbox, tmp_path: Path) 
     options = {"bash": ["--norc"], "fish": ["--no-config"], "zsh": ["-f"]}[shell]
     load, show = SHELLS[shell]
     script = [load.format()]
-    for line in COMPLETIONS:
+    lines = "traces ", "--profile st"
+    for line in lines:
         words = ["artanis", *line.split(" ")]
         quoted = {"words": shlex.join(words), "line": shlex.quote(f"artanis {line}")}
         script.append(show.format(last=len(words) - 1, **quoted))
@@ -1860,7 +1881,7 @@ def test_completion_in_a_shell(shell: str, at_sandbox: Sandbox, tmp_path: Path) 
     )
     assert (result.returncode, result.stderr) == (0, "")
     shown = [sorted(filter(None, line.split("\t"))) for line in result.stdout.splitlines()]
-    assert dict(zip(COMPLETIONS, shown, strict=True)) == {line: sorted(found) for line, found in COMPLETIONS.items()}
+    assert shown == [sorted(COMPLETIONS[line]) for line in lines]
 
 
 def test_empty_paths(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
