@@ -34,14 +34,29 @@ import trustme
 from rich.cells import cell_len
 
 from artanis_api.models import TraceDetail
-from artanis_client import Artanis, _clock, export
+from artanis_client import Artanis, CredentialsError, _clock, export
 from artanis_client._client import Traces
 from artanis_client._files import warn_once
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
+from artanis_client.cli._auth import _Profile
 from artanis_client.cli._options import State
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
+from support import (
+    KEY,
+    LIMIT,
+    PROMPT,
+    Answer,
+    Request,
+    Server,
+    everything_shown,
+    ids,
+    serve,
+    span,
+    trace,
+    unmeasured,
+    wait_until,
+)
 
 COMMAND = (sys.executable, "-m", "artanis_client.cli")
 TAKE_THE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
@@ -1431,6 +1446,17 @@ def test_login_to_a_file_that_the_client_refuses(
     assert result.err.count("\n") == 1
     assert "Wrote" not in result.err
     assert not at_server.requests
+
+
+@pytest.mark.parametrize("text", ["", "default = 5\n", "[default", "[default]\nwrong = 1\n"])
+def test_a_refused_file_is_not_shown(text: str, tmp_path: Path) -> None:
+    """The error about a configuration file holds no key, not even that of another profile in a frame."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}\n[staging]\napi_key = '{KEY}'\n")
+    with pytest.raises(CredentialsError) as caught:
+        _Profile("stagin" if not text else None, must_exist=True).check()
+    assert KEY not in everything_shown(caught.value)
 
 
 def test_logout_of_a_profile_that_there_is_not(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:

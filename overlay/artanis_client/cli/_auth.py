@@ -125,10 +125,9 @@ def login(state: State, profile: str | None, allow_http: bool, **options: str | 
         out_object(state.output, {"profile": stored.name, "path": str(stored.path), "verdict": verdict})
     else:
         note(f"Wrote {stored}, for {url}: {verdict}.")
-    for field in VARIABLES:
-        value = environment_value(field)
-        if stored.name == "default" and value and value != {**fields, "api_key": key.reveal()}.get(field):
-            note(f"{VARIABLES[field]} is set, and overrides this profile.")
+    if stored.name == "default":
+        for variable in _find_overriding({**fields, "api_key": key.reveal()}):
+            note(f"{variable} is set, and overrides this profile.")
 
 
 def _read_key() -> Secret:
@@ -215,9 +214,13 @@ _Defaults = dict[str, tuple[str, str]]
 """By field: the value that login uses if no option gives one, and the variable that it came from, if any."""
 
 
-def environment_value(field: str) -> str:
-    """Return the value of a field in the environment, or an empty string."""
+def _environment_value(field: str) -> str:
     return os.environ.get(VARIABLES[field], "").strip()
+
+
+def _find_overriding(written: dict[str, str]) -> list[str]:
+    """Return the variables whose values differ from what was written to a profile."""
+    return [VARIABLES[field] for field in VARIABLES if _environment_value(field) not in ("", written.get(field))]
 
 
 class _Profile:
@@ -247,6 +250,7 @@ class _Profile:
             problem = f"has {self.name!r}, which is not a profile"
         if must_exist and self._is_selected and self.name not in self._document and not problem:
             problem, advice = f"has no profile {self.name!r}", f"It has: {listed(self._document) or 'no profiles'}."
+        del data
         if problem:  # raised here, because the exceptions above hold what the file contains
             raise self._wrong(problem, advice)
 
@@ -260,8 +264,8 @@ class _Profile:
         rest: Any = tomlkit.parse(self._document.as_string())
         for field in ("api_key", "api_key_command"):
             rest.get(self.name, {}).pop(field, None)
-        profiles, problem, advice = parse_profiles(rest.as_string(), self.name)
-        del profiles
+        _, problem, advice = parse_profiles(rest.as_string(), self.name)
+        del rest, _  # they hold the keys of other profiles
         if problem:
             raise self._wrong(problem, advice)
 
@@ -270,7 +274,7 @@ class _Profile:
         found: _Defaults = {}
         for field in ("base_url", "org_slug", "project_slug"):
             in_file = self.get(field), ""
-            in_environment = environment_value(field), VARIABLES[field]
+            in_environment = _environment_value(field), VARIABLES[field]
             places = [in_file, in_environment] if self._is_selected else [in_environment, in_file]
             if field == "project_slug" and self._is_selected and self.get("project_id"):
                 places = [in_file]

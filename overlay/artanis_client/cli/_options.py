@@ -175,7 +175,7 @@ def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> 
 def complete_step(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the steps that have a prompt, for completion in a shell, which must neither fail nor wait for long."""
     found: list[Any] = []
-    with suppress(ArtanisError, ValueError, click.ClickException), catch_warnings():
+    with suppress(ArtanisError, OSError, ValueError, click.ClickException), catch_warnings():
         simplefilter("ignore")
         with ctx.obj.connect(timeout=2, max_retries=0) as client:
             found = client.prompts.list()
