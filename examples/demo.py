@@ -84,7 +84,7 @@ def latest_change(history: models.PromptHistory) -> Table | str:
     active = next((index for index, version in enumerate(versions) if version.is_active), 0)
     if active == 0:
         return f"There is no version before the active one of {step} yet."
-    when = [f"version {n} of {len(versions)}, {versions[n - 1].created_at:{MINUTE}}" for n in (active, active + 1)]
+    when = [f"v{n} of {len(versions)}, {versions[n - 1].created_at:{MINUTE}}" for n in (active, active + 1)]
     return diff(versions[active - 1].content, versions[active].content, *(f"{step}, {which}" for which in when))
 
 

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import select
+import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -26,17 +28,36 @@ from typing import Any, Self
 
 import attrs
 import click
+import jsonschema
 import pytest
 import trustme
 from rich.cells import cell_len
 
-from artanis_client import Artanis, _clock, export
+from artanis_api.models import TraceDetail
+from artanis_client import Artanis, CredentialsError, _clock, export
 from artanis_client._client import Traces
 from artanis_client._files import warn_once
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
+from artanis_client.cli._auth import _Profile
+from artanis_client.cli._options import State
 from artanis_client.sandbox import Sandbox
-from support import KEY, LIMIT, NOW, PROMPT, Answer, Request, Server, ids, serve, span, trace, unmeasured, wait_until
+from support import (
+    KEY,
+    LIMIT,
+    NOW,
+    PROMPT,
+    Answer,
+    Request,
+    Server,
+    everything_shown,
+    ids,
+    serve,
+    span,
+    trace,
+    unmeasured,
+    wait_until,
+)
 
 COMMAND = (sys.executable, "-m", "artanis_client.cli")
 TAKE_THE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
@@ -160,7 +181,11 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        return self._bytes.decode(errors="replace")
+        return self.raw.decode(errors="replace")
+
+    @property
+    def raw(self) -> bytes:
+        return self._bytes
 
     def resize(self, columns: int) -> None:
         import fcntl
@@ -310,6 +335,106 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
             yield (*path, name), command
 
 
+def test_help_of_every_command(cli: Cli) -> None:
+    """Each help text has two examples that can be parsed, names variables, and cuts nothing."""
+    for path, command in [*commands(artanis), *(((name,), artanis) for name in ("", "auth", "prompts", "traces"))]:
+        for columns in ("40", "80"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("COLUMNS", columns)
+                shown = cli(*filter(None, path), "--help").out
+            assert "..." not in shown.replace("[ARGS]...", "").replace("COMMAND [ARGS]", ""), path
+            lines = [line.strip() for line in shown.partition("Examples:\n")[2].splitlines()]
+            assert len(lines) == 2, path
+        variables = {"ARTANIS_ORG_SLUG", "ARTANIS_PROJECT_SLUG", "ARTANIS_BASE_URL"}
+        assert ("--org" in shown) == (variables <= {*re.findall("[A-Z_]{9,}", shown)})
+        for line in lines:
+            words = re.split(r" [<>|] ?", line)[0].split()
+            assert words[0] == "artanis"
+            parse(words[1:])
+        assert command.help
+    assert "ARTANIS_API_KEY" in cli("--help").out
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line without running it; raise a UsageError if it is wrong."""
+    command: click.Command = artanis
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None
+        command = found
+    command.make_context("artanis", words, obj=State()).close()
+
+
+COMMON = (
+    *(("--profile", "none"), ("--org", "sandbox-org"), ("--project", "support-chat"), ("--timeout", "50"), ("--json",)),
+    *(("--max-retries=3",), ("--base-url=http://example.com", "--debug"), ("--project-id=x", "--allow-http")),
+)
+
+
+@pytest.mark.parametrize("options", COMMON, ids=lambda options: str(options[0]))
+def test_common_options_anywhere(options: tuple[str, ...], cli: Cli, at_server: Server) -> None:
+    """Options that all commands share work before and after the command, and between the names of a group and one."""
+    at_server.answer(404, {"error": "x"})
+    places = [[*options, "prompts", "list"], ["prompts", *options, "list"], ["prompts", "list", *options]]
+    results = [cli(*place) for place in places]
+    assert results[0].code in (3, 4)
+    assert {re.sub("Traceback.*", "", result.err, flags=re.DOTALL) for result in results} == {
+        re.sub("Traceback.*", "", results[2].err, flags=re.DOTALL)
+    }
+
+
+def test_options_of_some_commands(cli: Cli, at_sandbox: Sandbox) -> None:
+    """A later option wins; an option that a command lacks is refused wherever it is; `--json` twice is no conflict."""
+    assert cli("--project", "nothing", "prompts", "list", "--project", at_sandbox.project_slug).code == 0
+    assert cli("--json", "prompts", "--json", "list", "--json").json
+    for wrong in (["--project", "x", "completion", "bash"], ["auth", "--org", "x", "logout"]):
+        assert "No such option" in cli(*wrong).err
+    assert cli("--project").err.startswith("artanis: Option '--project' requires an argument.")
+    assert cli("--json", "prompts").err.startswith("artanis: Missing command.")
+    assert cli("--json", "--help").out == cli("--help").out
+
+
+def test_max_retries(cli: Cli, at_server: Server) -> None:
+    """`--max-retries` says how often a failed request is repeated."""
+    at_server.answer(503)
+    for retries in (0, 3):
+        at_server.requests.clear()
+        assert cli("prompts", "list", "--max-retries", retries).code == 5
+        assert len(at_server.requests) == 1 + retries
+
+
+def test_since_an_age(cli: Cli, at_server: Server) -> None:
+    """`--since 30d` and `2w` count whole days, `12h` hours, and anything else is a usage error."""
+    now = datetime.now(UTC)
+    ages = {"now": 0, "13h": 13, "3d": 72, "40d": 960}
+    traces = [trace(id=name, createdAt=(now - timedelta(hours=age)).isoformat()) for name, age in ages.items()]
+    at_server.answer(body={"traces": traces})
+
+    def found(*options: str) -> list[str]:
+        return [each["id"] for each in cli("traces", "list", "--jsonl", *options).lines]
+
+    assert found("--since", "12h") == ["now"]
+    assert found("--since", "3d") == found("--since", "5w") == ["now", "13h", "3d"]
+    assert found("--since", "30d", "--until", "2d") == ["3d"]
+    assert found("--since", "40d") == [*ages]
+    for wrong in ("30", "d", "3 d", "-3d", "3m", "999999w"):
+        assert cli("traces", "list", f"--since={wrong}").code == 2
+
+
+@needs_a_pseudo_terminal
+def test_a_long_list(on_terminal: OnTerminal, cli: Cli, at_server: Server) -> None:
+    """A terminal shows 20 traces and says how many more there are; a pipe and JSON have all, `--limit` changes it."""
+    at_server.answer(body={"traces": [trace(id=trace_id) for trace_id in ids(23)]})
+    lines = on_terminal("traces", "list")[1].splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "3 older traces are not shown. Pass --limit 23 to see all."
+    assert len(on_terminal("traces", "list", "--limit", "23")[1].splitlines()) == 24
+    assert len(json.loads(on_terminal("traces", "list", "--json")[1])) == 23
+    assert cli("traces", "list").out.count("\n") == 24
+    limited = cli("traces", "list", "--limit", "5")
+    assert (limited.out.count("\n"), limited.err) == (6, "")
+
+
 def test_every_command_has_output_for_programs() -> None:
     """Every command has `--json`, `--jsonl` and `--debug`; no option takes the key; every option has a help text."""
     found = dict(commands(artanis))
@@ -357,15 +482,97 @@ def test_output(command: str, cli: Cli, at_sandbox: Sandbox) -> None:
 
 
 def test_what_the_lists_hold(cli: Cli, at_sandbox: Sandbox) -> None:
-    """`--json` and `--jsonl` print the objects of the API."""
+    """`--json` and `--jsonl` print every object, the newest first."""
     with Artanis() as client:
-        assert cli("prompts", "list", "--json").json == [prompt.to_dict() for prompt in client.prompts.list()]
+        assert [each["id"] for each in cli("prompts", "list", "--json").json] == [p.id for p in client.prompts.list()]
         traces = client.traces.list()
-    assert cli("traces", "list", "--jsonl").lines == [trace.to_dict() for trace in traces]
+    assert [each["id"] for each in cli("traces", "list", "--jsonl").lines] == [trace.id for trace in traces]
     assert [each["id"] for each in cli("traces", "list", "--json", "--limit", "3").json] == [t.id for t in traces[:3]]
     since = traces[4].created_at.isoformat()
     assert len(cli("traces", "list", "--jsonl", "--since", since).lines) == 5
     assert cli("traces", "list", "--since", "2030").err == "No traces match.\n"
+
+
+def test_objects_are_those_of_the_api(cli: Cli, at_server: Server) -> None:
+    """Objects of the API are printed as it sent them, with fields that the contract lacks; timestamps end in Z."""
+    version = {"id": "v", "content": "x", "isActive": True, "createdAt": PROMPT["createdAt"], "author": {"new": [1]}}
+    comment = {"id": "f", "spanId": "s", "userId": "u", "content": "!", "createdAt": "2026-04-08T09:00:00.123Z"}
+    metadata = {"createdAt": "2026-04-08T11:00:00+02:00", "versions": [{"updatedAt": "never"}]}  # not ours to change
+    detail = trace(metadata=metadata, score=1, spans=[span(metadata=metadata)], feedback=[comment])
+    bodies: dict[str, Any] = {
+        "/api/traces": {"traces": [trace(metadata=metadata, score=1)]},
+        "/api/prompts": {"prompts": [PROMPT]},
+        f"/api/prompts/{PROMPT['id']}": {**PROMPT, "versions": [version]},
+        "/api/traces/any": detail,
+    }
+    at_server.answers = [lambda request: Answer(body=bodies[request.path.partition("?")[0]])]
+    assert cli("traces", "list", "--json").json == bodies["/api/traces"]["traces"]
+    assert cli("prompts", "list", "--jsonl").lines == [PROMPT]
+    assert cli("prompts", "versions", "classify", "--json").json == [version]
+    of_prompt = {name: PROMPT[name] for name in ("stepId", "outputSchema")}
+    assert cli("prompts", "show", "classify", "--json").json == {**of_prompt, **version}
+    shown = cli("traces", "show", "any", "--json").json
+    assert shown["spans"][0].pop("outcome") == "corrected"
+    assert shown == detail
+    detail["createdAt"], detail["updatedAt"] = "2026-04-08T11:00:00+02:00", "2026-04-08T09:00:00.123456Z"
+    shown = cli("traces", "show", "any", "--json").json
+    assert shown["createdAt"] == "2026-04-08T09:00:00.000Z"
+    assert shown["updatedAt"] == "2026-04-08T09:00:00.123456Z"
+
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
+# The command lines that are checked against the schema of a command; {trace} is the id of a trace.
+WITH_SCHEMA = {
+    "prompts-list": ["prompts list"],
+    "prompts-show": ["prompts show classify"],
+    "prompts-versions": ["prompts versions classify"],
+    "prompts-diff": ["prompts diff classify", "prompts diff classify --from active"],
+    "prompts-pull": ["prompts pull folder", "prompts pull folder"],
+    "prompts-status": ["prompts status folder", "prompts status other"],
+    "traces-list": ["traces list"],
+    "traces-show": ["traces show {trace}"],
+    "traces-export": ["traces export set.jsonl", "traces export set.csv --step classify --skip-errors"],
+    "report": ["report", "report --weekly"],
+    "report-corrections": ["report --corrections", "report --corrections --link https://example.com/{{trace_id}}"],
+    "contract": ["contract"],
+    "doctor": ["doctor", "doctor --org nobody"],
+    "auth-login": ["auth login"],
+    "auth-logout": ["auth logout", "auth logout"],
+    "auth-status": ["auth status", "auth status --org nobody"],
+    "sandbox": [],
+}
+
+
+def test_every_command_has_a_schema() -> None:
+    """The documentation has a JSON Schema for the output of each command."""
+    names = {"-".join(path) for path, _ in commands(artanis)} - {"completion"} | {"report-corrections"}
+    assert names == {path.stem for path in SCHEMAS.glob("*.json")} == {*WITH_SCHEMA}
+
+
+def check_output(name: str, document: Any, lines: list[Any]) -> None:
+    """Check the output of `--json` and `--jsonl` against the schema of a command."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
+    of_a_line = {"$schema": schema["$schema"], "$ref": "#/$defs/line", "$defs": schema["$defs"]}
+    if schema["$defs"]["line"] == {"$ref": "#"}:  # the same as the document
+        of_a_line = schema
+    for line in lines:
+        jsonschema.validate(line, of_a_line, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_SCHEMA if name != "sandbox"])
+def test_output_matches_its_schema(
+    name: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command prints with `--json` and `--jsonl` is what its schema says."""
+    monkeypatch.chdir(tmp_path)
+    with Artanis() as client:
+        ids = {"trace": client.traces.list()[0].id}
+    for command in WITH_SCHEMA[name]:
+        words = command.format(**ids).split()
+        document = cli(*words, "--json", stdin=at_sandbox.api_key).json
+        check_output(name, document, cli(*words, "--jsonl", stdin=at_sandbox.api_key).lines)
 
 
 def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -374,9 +581,13 @@ def test_a_prompt_in_a_pipe(cli: Cli, at_sandbox: Sandbox) -> None:
         history = client.prompts.get(client.prompts.list()[0].id)
     [active] = [version for version in history.versions if version.is_active]
     assert cli("prompts", "show", history.step_id).out == active.content
-    assert cli("prompts", "show", history.id, "--version", "0").out == history.versions[0].content
-    assert cli("prompts", "show", history.step_id, "--version", "-1", "--json").json["id"] == history.versions[-1].id
-    assert cli("prompts", "show", history.step_id, "--version", "99").code == 2
+    assert cli("prompts", "show", history.id, "--version", "v1").out == history.versions[0].content
+    newest = history.versions[-1].id
+    assert cli("prompts", "show", history.step_id, "--version", "v3", "--json").json["id"] == newest
+    assert cli("prompts", "show", history.step_id, "--version", newest, "--json").json["id"] == newest
+    assert "no version 'v99'. It has 3" in cli("prompts", "show", history.step_id, "--version", "v99").err
+    versions = [line.split("\t")[0] for line in cli("prompts", "versions", history.step_id).out.splitlines()]
+    assert versions == ["version", "v1", "v2", "v3"]
 
 
 def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
@@ -388,12 +599,12 @@ def test_a_prompt_that_there_is_not(cli: Cli, at_sandbox: Sandbox) -> None:
 
 def test_diff(cli: Cli, at_sandbox: Sandbox) -> None:
     """If versions differ, the status is 1 and `patch` can read the output; if not, the status is 0 without output."""
-    result = cli("prompts", "diff", "classify", "--from", "0", "--to", "1")
+    result = cli("prompts", "diff", "classify", "--from", "v1", "--to", "v2")
     assert (result.code, result.err) == (1, "")
-    assert result.out.startswith("--- classify ")
-    same = cli("prompts", "diff", "classify", "--from", "-1", "--to", "-1")
+    assert re.match(r"--- classify v1 [0-9a-f-]{36}\t.*\n\+\+\+ classify v2 ", result.out)
+    same = cli("prompts", "diff", "classify", "--from", "v3", "--to", "active")
     assert (same.code, same.out) == (0, "")
-    assert cli("prompts", "diff", "classify", "--from", "0", "--to", "1", "--json").json == {
+    assert cli("prompts", "diff", "classify", "--from", "v1", "--to", "v2", "--json").json == {
         "equal": False,
         "diff": result.out,
     }
@@ -430,7 +641,8 @@ def test_a_trace_for_programs(cli: Cli, at_sandbox: Sandbox) -> None:
         detail = client.traces.get(client.traces.list()[5].id)
     found = cli("traces", "show", detail.id, "--json").json
     assert {span.pop("outcome") for span in found["spans"]} <= {"unreviewed", "accepted", "corrected"}
-    assert found == detail.to_dict()
+
+    assert TraceDetail.from_dict(found).to_dict() == detail.to_dict()
 
 
 def test_a_trace_for_people(cli: Cli, at_server: Server) -> None:
@@ -718,6 +930,14 @@ def test_a_server_that_misbehaves(answer: Answer, code: int, said: str, cli: Cli
         ("auth login --org=", "Invalid value for '--org': The value is empty."),
         ("auth login --project=", "Invalid value for '--project': The value is empty."),
         ("report --html=", "Invalid value for '--html': The path is empty."),
+        (
+            "prompts show classify --version 1",
+            "Invalid value for '--version': '1' is not a version. Write 'v1'; 'v1'",
+        ),
+        ("prompts diff classify --from 2", "Invalid value for '--from': '2' is not a version. Write 'v2'; 'v1' is the"),
+        ("prompts diff classify --to=-1", "Invalid value for '--to': '-1' is not a version. Write 'v1'"),
+        ("prompts pull -", "A directory cannot be a stream. Write ./- if it has that name."),
+        ("prompts status -", "A directory cannot be a stream. Write ./- if it has that name."),
         ("sandbox --latency -1", "latency must be from 0 to 3600"),
     ],
 )
@@ -848,6 +1068,89 @@ def test_tables_fit(columns: int, on_terminal: OnTerminal, at_server: Server) ->
     assert "…" in lines[1]
 
 
+LONG_STEP = "classify-support-tickets-of-the-warehouse"
+
+
+def serve_a_report(server: Server, *, steps: int = 1) -> None:
+    """Make a server have traces whose steps have long names, and no prompts."""
+    spans = [span(stepId=f"{LONG_STEP}-{n}", promptVersionId=ids(3)[n]) for n in range(steps)]
+
+    def answer(request: Request) -> Answer:
+        if request.path.startswith("/api/prompts?"):
+            return Answer(body={"prompts": []})
+        return Answer(
+            body={"traces": [trace()]} if "?" in request.path else {**trace(), "spans": spans, "feedback": []}
+        )
+
+    server.answers = [answer]
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize(
+    ("columns", "shown", "left_out"),
+    [
+        (120, "classify-support-tickets-of-the-warehouse-0 3f2b8a44-0c7e-4f0f-b6a5… 1 1 0 1 0.0% 0-79%", ""),
+        (80, "classify-support-… 3f2b8a44… 1 1 0 1 0.0% 0-79%", ""),
+        (60, "classify… 3f2b8a44… 1 1 0 0.0% 0-79%", "corrected"),
+        (40, "classify-sup… 3f2b8a44… 1 0.0%", "spans, accepted, corrected, range"),
+        (20, "classify-supp… 0.0%", "prompt, spans, reviewed, accepted, corrected, range"),
+    ],
+)
+def test_numbers_are_whole(columns: int, shown: str, left_out: str, on_terminal: OnTerminal, at_server: Server) -> None:
+    """In a narrow table ids give way, then names, then whole columns, which are named; numbers are never cut."""
+    serve_a_report(at_server)
+    code, text = on_terminal("report", columns=columns, NO_COLOR="1")
+    header, row, *notes = text.splitlines()
+    assert (code, " ".join(row.split())) == (0, shown)
+    assert columns - 1 <= max(map(cell_len, (header, row))) <= columns
+    assert notes == ([f"Not shown, because the terminal is narrow: {left_out}. --json shows all."] if left_out else [])
+
+
+@needs_a_pseudo_terminal
+@pytest.mark.parametrize(("encoding", "ellipsis"), [("ascii", "~"), ("cp1252", "…"), ("utf-8", "…")])
+def test_tables_in_any_encoding(encoding: str, ellipsis: str, at_server: Server) -> None:
+    """What an ASCII locale or a Windows code page lacks is escaped, and the table still fits."""
+    at_server.answer(body={"traces": [trace(metadata={"t": WIDE}, status="täglich")]})
+    environment = with_a_terminal(PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="90", NO_COLOR="1")
+    with Terminal(ONE_COMMAND, "traces", "list", environment=environment) as terminal:
+        code, _ = terminal.end()
+        header, row = terminal.raw.decode(encoding).splitlines()
+    assert (code, header.split()[0]) == (0, "created")
+    assert max(cell_len(header), cell_len(row)) <= 90
+    assert row.endswith(ellipsis)
+
+
+def test_nothing_is_cut_in_a_pipe(cli: Cli, at_server: Server) -> None:
+    """Lines of tab-separated values hold everything, with line breaks and tabs as `\\n` and `\\t`."""
+    content = "first line\n\tsecond\n" * 1000
+    at_server.answer(body={"prompts": [{**PROMPT, "content": content}]})
+    header, line = cli("prompts", "list").out.splitlines()
+    assert header == "step\tid\tupdated (UTC)\tcontent"
+    assert line.split("\t")[3] == content.replace("\n", "\\n").replace("\t", "\\t")
+    serve_a_report(at_server)
+    assert cli("report").out.splitlines()[1].split("\t")[0] == f"{LONG_STEP}-0"
+
+
+def test_messages_keep_their_advice(cli: Cli, at_server: Server, tmp_path: Path) -> None:
+    """However many names an error has, it shows some, says how many more there are, and ends with what to do."""
+    prompts = [{**PROMPT, "id": f"p{n}", "stepId": f"step-{n:02}-{'x' * 100}", "content": "theirs"} for n in range(40)]
+    versions = [{"id": "v", "content": "theirs", "isActive": True, "createdAt": PROMPT["createdAt"]}]
+
+    def answer(request: Request) -> Answer:
+        found = [prompt for prompt in prompts if request.path.endswith(f"/{prompt['id']}")]
+        return Answer(body={**found[0], "versions": versions} if found else {"prompts": prompts})
+
+    at_server.answers = [answer]
+    for prompt in prompts:
+        Path(tmp_path, f"{prompt['stepId']}.md").write_text("mine")
+    refused = cli("prompts", "pull", tmp_path)
+    assert refused.code == 1
+    assert refused.err.endswith(
+        "x.md and 20 more. Nothing was written. Commit them or move them away, then pass --force.\n"
+    )
+    assert re.search(r"Its steps: step-00-x+, .* and 20 more\.$", cli("prompts", "show", "none").err, re.MULTILINE)
+
+
 @needs_a_pseudo_terminal
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_trace_fits(columns: int, on_terminal: OnTerminal, at_server: Server) -> None:
@@ -923,7 +1226,7 @@ def test_progress(on_terminal: OnTerminal, at_sandbox: Sandbox) -> None:
     """Long work shows its progress, rate and remaining time, and restores the cursor."""
     _, shown = on_terminal("report", columns=120)
     assert "20/20" in shown
-    assert re.search(r"\d/s", shown)
+    assert re.search(r"\d/s, \d+ s left", shown)
     assert shown.index("\x1b[?25l") < shown.index("\x1b[?25h")
 
 
@@ -938,7 +1241,7 @@ def test_progress_at_a_rate_limit(on_terminal: OnTerminal, at_server: Server) ->
 
     serve(at_server, 3, answer)
     _, shown = on_terminal("report", "--concurrency", "1", columns=120)
-    assert re.search(r"rate limit, waiting [123] s", shown)
+    assert re.search(r"waiting [123] s: rate limited", shown)
     assert "3/3" in shown
 
 
@@ -979,6 +1282,31 @@ def test_interruption_of_a_request(at_server: Server) -> None:
         at_server.wait_for_requests(1)
         terminal.type("\x03")
         assert terminal.end() == (130, "^C")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, the signal ends the process")
+@pytest.mark.parametrize("command", ["report", "prompts list", "doctor"])
+def test_interruption_of_what_cannot_be_interrupted(command: str, at_server: Server) -> None:
+    """Ctrl-C ends a command within a second while the system library does not return, as in a look-up of a name."""
+    code = """
+import ctypes, os, signal, socket
+def look_up(*_, **__):
+    signal.siginterrupt(signal.SIGINT, False)
+    print("looking up", flush=True)
+    read, _ = os.pipe()
+    ctypes.CDLL(None).read(read, ctypes.create_string_buffer(1), 1)  # begins again after a signal, and never returns
+socket.getaddrinfo = look_up
+from artanis_client.cli import main
+main()
+"""
+    command_line = [sys.executable, "-c", code, *command.split(), "--base-url", "https://api.invalid"]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=unmeasured()) as running:
+        assert running.stdout is not None
+        while b"looking up" not in running.stdout.readline():
+            pass
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=LIMIT)
+    assert (running.returncode, errors) == (130, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in other ways there")
@@ -1072,17 +1400,86 @@ def test_login_that_fails(
     assert os.environ["ARTANIS_API_KEY"] == at_sandbox.api_key
 
 
-def test_login_is_mixed_with_nothing(
+def test_login_takes_the_rest_from_the_environment(
     cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Login tries exactly what it writes, and ignores the environment, even if it selects a missing profile."""
+    """Without options, host, organization and project come from the environment, and are written, not only tried."""
     monkeypatch.setenv("ARTANIS_PROFILE", "new")
-    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
     monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "new.toml"))
-    options = "--org", at_sandbox.org_slug, "--base-url", at_sandbox.base_url
-    assert cli("auth", "login", *options, stdin=at_sandbox.api_key).code == 0
-    assert (tmp_path / "new.toml").read_text().startswith("[new]\n")
+    monkeypatch.setenv("ARTANIS_API_KEY", "another-key")
+    result = cli("auth", "login", stdin=at_sandbox.api_key)
+    assert (result.code, result.out) == (0, "")
+    assert f", for {at_sandbox.base_url}: the key is accepted" in result.err
+    written = tomllib.loads((tmp_path / "new.toml").read_text())
+    assert written == {"new": at_sandbox.credentials}
+    assert os.environ["ARTANIS_API_KEY"] == "another-key"
     assert cli("auth", "status").code == 0
+    monkeypatch.setenv("ARTANIS_PROJECT_SLUG", "nothing")
+    assert cli("auth", "login", "--profile", "other", stdin=at_sandbox.api_key).code == 4
+    assert cli("auth", "login", stdin=at_sandbox.api_key).code == 0  # a selected profile keeps what it has
+    assert tomllib.loads((tmp_path / "new.toml").read_text()) == written
+
+
+def test_login_to_the_default_profile(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment comes before the profile, as for every other command, and errors name its variables."""
+    assert cli("auth", "login", stdin=at_sandbox.api_key).code == 0
+    monkeypatch.setenv("ARTANIS_BASE_URL", "http://example.com")
+    refused = cli("auth", "login", stdin=at_sandbox.api_key)
+    assert refused.code == 3
+    assert "The base URL from ARTANIS_BASE_URL would send the API key unencrypted." in refused.err
+    options = "--base-url", at_sandbox.base_url
+    assert cli("auth", "login", *options, stdin=at_sandbox.api_key).err.splitlines()[1:] == [
+        "ARTANIS_BASE_URL is set, and overrides this profile."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[default]\nproject = "x"', "is wrong in profile 'default': unknown field 'project' (known fields: api_key, "),
+        ("[default]\nbase_url = 5", "base_url must be a string"),
+        ('[default]\nproject_slug = "a"\nproject_id = "b"', "project_slug and project_id are both set"),
+        ('org_slug = "a"', "has 'org_slug' outside a profile. Write [default] above it."),
+        ("[default", "is not valid TOML: "),
+    ],
+)
+def test_login_to_a_file_that_the_client_refuses(
+    text: str, said: str, cli: Cli, at_server: Server, tmp_path: Path
+) -> None:
+    """Login says what is wrong with the file, asks for nothing, sends nothing and writes nothing."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    result = cli("auth", "login", stdin=KEY)
+    assert (result.code, result.out, path.read_text()) == (3, "", text)
+    assert said in result.err
+    assert result.err.count("\n") == 1
+    assert "Wrote" not in result.err
+    assert not at_server.requests
+
+
+@pytest.mark.parametrize("text", ["", "default = 5\n", "[default", "[default]\nwrong = 1\n"])
+def test_a_refused_file_is_not_shown(text: str, tmp_path: Path) -> None:
+    """The error about a configuration file holds no key, not even that of another profile in a frame."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}\n[staging]\napi_key = '{KEY}'\n")
+    with pytest.raises(CredentialsError) as caught:
+        _Profile("stagin" if not text else None, must_exist=True).check()
+    assert KEY not in everything_shown(caught.value)
+
+
+def test_logout_of_a_profile_that_there_is_not(cli: Cli, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A misspelt profile is an error that lists the profiles; another wrong field does not keep the key in the file."""
+    path = config(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(EXISTING + "project = 'wrong field'\n")
+    result = cli("auth", "logout", "--profile", "stagin")
+    assert (result.code, path.read_text()) == (3, EXISTING + "project = 'wrong field'\n")
+    assert f"{path} has no profile 'stagin'. It has: staging." in result.err
+    assert cli("auth", "logout", "--profile", "staging").code == 0
+    assert "api_key_command" not in path.read_text()
+    assert cli("auth", "logout").err == f"There is no API key in profile 'default' of {path}.\n"
 
 
 def test_login_with_a_file_that_is_no_toml(cli: Cli, tmp_path: Path) -> None:
@@ -1132,6 +1529,22 @@ def test_login_at_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.api_key in config(tmp_path).read_text()
 
 
+@needs_a_pseudo_terminal
+def test_login_offers_the_environment(at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """In a terminal, the values of the environment are in brackets, and Enter accepts them."""
+    environment = with_a_terminal(ARTANIS_API_KEY="")
+    with Terminal(ONE_COMMAND, "auth", "login", environment=environment) as terminal:
+        terminal.read(until="API key")
+        wait_until(lambda: not is_echoing(terminal))
+        terminal.type(f"{at_sandbox.api_key}\n")
+        for default in (at_sandbox.org_slug, at_sandbox.project_slug, at_sandbox.base_url):
+            terminal.read(until=f"[{default}]: ")
+            terminal.type("\n")
+        code, shown = terminal.end()
+    assert code == 0, shown
+    assert tomllib.loads(config(tmp_path).read_text()) == {"default": at_sandbox.credentials}
+
+
 def is_echoing(terminal: Terminal) -> bool:
     import termios
 
@@ -1163,7 +1576,8 @@ def test_a_file_that_others_may_read(cli: Cli, sandbox: Sandbox, tmp_path: Path)
     assert not cli("prompts", "list", "--project", sandbox.project_slug).err  # it comes once per process
     warn_once.cache_clear()
     found = cli("doctor", "--json").json["checks"]
-    assert any(check["status"] == "warning" and "chmod 600" in check["detail"] for check in found)
+    [warning] = [check for check in found if check["status"] == "warning" and "chmod 600" in check["detail"]]
+    assert warning["remedy"] == f"chmod 600 {config(tmp_path)}"
 
 
 # Doctor
@@ -1235,6 +1649,69 @@ def test_doctor_finds(
     assert f"failed   {failed}" in cli("doctor", *arguments).out
 
 
+@pytest.mark.parametrize(
+    ("variables", "name", "said", "remedy"),
+    [
+        ({"HTTP_PROXY": "ftp://p"}, "proxy", "the environment (HTTP_PROXY) cannot be used.", "It must be a URL like"),
+        ({"HTTP_PROXY": "socks5://p"}, "configuration", "'socksio' package is not installed.", "`pip install httpx[s"),
+        ({"SSL_CERT_FILE": "/no/such"}, "configuration", "TLS cannot be set up", "Check SSL_CERT_FILE=/no/such."),
+        ({"ARTANIS_CONFIG_FILE": "bad.toml"}, "configuration", "bad.toml is not valid TOML: ", "Correct it"),
+    ],
+)
+def test_doctor_knows_the_cause(
+    variables: dict[str, str],
+    name: str,
+    said: str,
+    remedy: str,
+    cli: Cli,
+    at_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What keeps the client from starting is named with its remedy, which is not to log in; commands say the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("[default")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    elsewhere = "--base-url", "http://api.invalid", "--allow-http"
+    [check] = [check for check in cli("doctor", *elsewhere, "--json").json["checks"] if check["status"] == "failed"]
+    assert check["name"] == name
+    assert said in check["detail"]
+    assert remedy in check["remedy"]
+    result = cli("prompts", "list", *elsewhere)
+    assert result.code == 3
+    assert result.err == f"artanis: {check['detail']} {check['remedy']}\n"
+    assert "auth login" not in result.err
+
+
+def test_doctor_reports_all_that_is_missing(cli: Cli) -> None:
+    """Key, organization and project are reported together."""
+    found = [check for check in cli("doctor", "--json").json["checks"] if check["status"] == "failed"]
+    assert [check["detail"] for check in found] == [
+        f"The {name} is missing." for name in ("API key", "organization", "project")
+    ]
+    assert all(check["remedy"].endswith("config.toml.") for check in found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("prompts list", "prompts show classify", "prompts versions classify", "prompts diff classify"),
+        *("prompts pull folder", "prompts status folder", "traces list", "traces export set.jsonl", "report"),
+        *("report --skip-errors --html page.html", "contract", "auth status", "auth login"),
+    ],
+)
+def test_a_project_that_there_is_not(
+    command: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong project exits with 4, whatever the command is."""
+    monkeypatch.chdir(tmp_path)
+    result = cli(*command.split(), "--project", "nothing", stdin=at_sandbox.api_key)
+    assert result.code == 4
+    assert "Check the id or project" in result.err
+
+
 def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing project is a warning, not a failure."""
     monkeypatch.delenv("ARTANIS_PROJECT_SLUG")
@@ -1247,13 +1724,21 @@ def test_doctor_without_a_project(cli: Cli, at_sandbox: Sandbox, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("answer", "failed"), [(Answer(503), "http"), (Answer(body=b"<html>"), "http"), (Answer(reset=True), "http")]
+    ("answer", "remedy"),
+    [
+        (Answer(503), "Try again later"),
+        (Answer(body=b"<html>"), "run 'artanis contract'"),
+        (Answer(body={"prompts": [{"id": 1}]}), "run 'artanis contract'"),
+        (Answer(reset=True), "Check the network"),
+        (Answer(418), "Check that the base URL"),
+    ],
 )
-def test_doctor_at_something_else(answer: Answer, failed: str, cli: Cli, at_server: Server) -> None:
-    """A server that fails or is not the API fails the check `http`, after one request."""
+def test_doctor_at_something_else(answer: Answer, remedy: str, cli: Cli, at_server: Server) -> None:
+    """A server that fails or is not the API fails the check `http`, after one request, with a fitting remedy."""
     at_server.answers.append(answer)
     result = cli("doctor", "--json")
-    assert (result.code, checks(result)[failed]["status"]) == (1, "failed")
+    assert (result.code, checks(result)["http"]["status"]) == (1, "failed")
+    assert remedy in checks(result)["http"]["remedy"]
     assert len(at_server.requests) == 1
 
 
@@ -1314,7 +1799,9 @@ def test_sandbox() -> None:
     command = [*COMMAND, "sandbox", "--port", "0", "--traces", "2", "--now", NOW, "--drift", "null", "--jsonl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as running:
         assert running.stdout is not None
-        with Artanis(**json.loads(running.stdout.readline())) as client:
+        credentials = json.loads(running.stdout.readline())
+        check_output("sandbox", credentials, [credentials])
+        with Artanis(**credentials) as client:
             assert f"{client.traces.list()[0].created_at:%Y-%m-%d}" == "2026-04-03"
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=LIMIT)
@@ -1349,6 +1836,92 @@ def test_completion(shell: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     assert "export" in cli().out
 
 
+COMPLETIONS = {
+    "traces ": ["list", "show", "export"],
+    "traces list --max": ["--max-retries"],
+    "--prof": ["--profile"],
+    "--profile st": ["staging", "stable,old"],
+    "--org x auth logout --profile sta": ["staging", "stable,old"],
+    "report --step c": ["classify"],
+    "prompts show t": ["tone"],
+    "--project nothing prompts show t": [],
+    "sandbox --drift renamed": ["renamed-key"],
+}
+PROFILES = "[staging]\n['stable,old']\n[other]\n"
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_what_is_completed(
+    line: str, cli: Cli, at_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands, options, profiles, steps and drifts are completed; without an answer of the API, nothing."""
+    (tmp_path / "profiles.toml").write_text(PROFILES)
+    words = ["artanis", *line.split(" ")]
+    for name, value in (("WORDS", shlex.join(words)), ("CWORD", str(len(words) - 1))):
+        monkeypatch.setenv(f"COMP_{name}", value)
+    monkeypatch.setenv("_ARTANIS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("ARTANIS_CONFIG_FILE", str(tmp_path / "profiles.toml"))
+    result = cli()
+    assert (result.code, result.err) == (0, "")
+    found = [completed.partition(",")[2] for completed in result.out.splitlines()]
+    assert sorted(filter(None, found)) == sorted(COMPLETIONS[line])
+
+
+# How each shell loads the script, and prints what it completes at the end of a line, with tabs between.
+SHELLS = {
+    "bash": (
+        'eval "$(artanis completion bash)"',
+        """COMP_WORDS=({words}) COMP_CWORD={last} COMPREPLY=(); _artanis_completion artanis
+        (IFS=$'\\t'; echo "${{COMPREPLY[*]}}")""",
+    ),
+    "fish": (
+        "artanis completion fish | source",
+        "echo (complete -C {line} | string split -f 1 \\t | string join \\t)",
+    ),
+    "zsh": (
+        """eval "$(artanis completion zsh)"; [[ $_comps[artanis] == _artanis_completion ]] || exit 1
+        compadd() {{ found+=(${{(P)@[-1]}}); }}
+        _describe() {{ for each in ${{(P)3}}; do found+=(${{each%%:*}}); done; }}""",
+        """words=({words}) CURRENT={last}+1 found=(); _artanis_completion; print -r -- ${{(pj:\\t:)found}}""",
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_in_a_shell(shell: str, at_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The script works in the real shell without any set-up, and completes values with commas."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "config.toml").write_text(PROFILES)
+    (tmp_path / "artanis").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    (tmp_path / "artanis").chmod(0o755)
+    environment = {
+        **unmeasured(),
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "ARTANIS_CONFIG_FILE": str(tmp_path / "config.toml"),
+    }
+    options = {"bash": ["--norc"], "fish": ["--no-config"], "zsh": ["-f"]}[shell]
+    load, show = SHELLS[shell]
+    script = [load.format()]
+    lines = "traces ", "--profile st"
+    for line in lines:
+        words = ["artanis", *line.split(" ")]
+        quoted = {"words": shlex.join(words), "line": shlex.quote(f"artanis {line}")}
+        script.append(show.format(last=len(words) - 1, **quoted))
+    result = subprocess.run(
+        [program, *options, "-c", "\n".join(script)],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    shown = [sorted(filter(None, line.split("\t"))) for line in result.stdout.splitlines()]
+    assert shown == [sorted(COMPLETIONS[line]) for line in lines]
+
+
 def test_empty_paths(cli: Cli, at_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty path is refused; it does not stand for the current directory."""
     monkeypatch.chdir(tmp_path)
@@ -1378,7 +1951,7 @@ def test_report_as_a_page(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None
     assert str(path) in result.err
     page = path.read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
-    assert {at_sandbox.project_slug, "v1 active", "2026-04"} <= set(re.findall(r">([^<>]+)<", page))
+    assert {at_sandbox.project_slug, "v2 active", "2026-04"} <= set(re.findall(r">([^<>]+)<", page))
     assert "classify" not in page
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
 

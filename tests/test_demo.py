@@ -167,7 +167,7 @@ def test_prompts(shown: str) -> None:
     """It shows what the prompts are about, and how the last changed one was changed."""
     assert re.search(r"^classify +2026-04-13 08:05 +You sort the messages", part(shown, TITLES[0]), re.MULTILINE)
     diff = [line.rstrip() for line in part(shown, TITLES[1]).splitlines()]
-    assert "+++ answer, version 3 of 3, 2026-04-16 16:30" in diff
+    assert "+++ answer, v3 of 3, 2026-04-16 16:30" in diff
     assert "-Do not promise refunds." in diff
     assert "+Copy dates, amounts and order numbers exactly." in diff
 

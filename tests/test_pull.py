@@ -771,10 +771,10 @@ def history(*contents: str, active: int | None = -1) -> models.PromptHistory:
 
 
 def test_diff() -> None:
-    """The default compares the previous version with the active one, and the header has ids and dates."""
+    """The default compares the previous version with the active one, and the header has labels, ids and dates."""
     assert diff_versions(history("a\n", "b\nc\n", "b\nd\n")) == (
-        "--- classify v1\t2026-04-02T10:00:00+00:00\n"
-        "+++ classify v2\t2026-04-02T10:00:00+00:00\n"
+        "--- classify v2 v1\t2026-04-02T10:00:00+00:00\n"
+        "+++ classify v3 v2\t2026-04-02T10:00:00+00:00\n"
         "@@ -1,2 +1,2 @@\n"
         " b\n"
         "-c\n"
@@ -798,6 +798,21 @@ def test_which_versions(old: int | str, new: int | str, changes: str) -> None:
     """A version is chosen by its position from either end, its id, or a word."""
     lines = diff_versions(history("a\n", "b\n", "c\n", active=1), old, new).splitlines()
     assert "".join(lines[3:]) == changes
+
+
+def test_labels() -> None:
+    """`v1` is the oldest version, unless a version has that id; an integer counts from 0."""
+    made = history("a\n", "b\n", "c\n")
+    for number, each in enumerate(made.versions):
+        each.id = f"id-{number}"
+    assert diff_versions(made, "v1", "v3") == diff_versions(made, 0, 2) == diff_versions(made, "id-0", "id-2")
+    assert diff_versions(made, "v1", "v3").startswith("--- classify v1 id-0\t")
+    for wrong in ("v0", "v4", "v-1", "V1", "v01", "1"):
+        with pytest.raises(ValueError, match=f"no version {wrong!r}"):
+            diff_versions(made, wrong)
+    made.versions[2].id = "v1"
+    made.versions[1].id = "active"
+    assert diff_versions(made, "v1", "active").endswith("-c\n+b\n")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from ._errors import CONFIG_FILE, CredentialsError, Problem
+from ._errors import CONFIG_FILE, CredentialsError, Problem, listed
 from ._files import warn_once
 from ._secret import Key, Secret, header_problem
 
@@ -147,14 +147,12 @@ def _profile(path: Path, selected: str, *, must_exist: bool) -> Fields:
     """Return the fields of the selected profile, or of `default`; {} if that does not exist."""
     name = selected or "default"
     source = f"profile {name!r} of {path}"
-    profiles, problem, advice = _read(path, must_exist=must_exist or bool(selected))
-    names = ", ".join(profiles) or "no profiles"
+    profiles, problem, advice = _read(path, name, must_exist=must_exist or bool(selected))
+    names = listed(profiles) or "no profiles"
     values = profiles.pop(name, None)
     del profiles  # anything left may be a key in the wrong field, and would be shown in a traceback
     if selected and values is None and not problem:
         problem, advice = f"has no profile {selected!r}", f"It has: {names}."
-    if not problem and values is not None and (wrong := _profile_problem(values)):
-        problem, advice = f"is wrong in profile {name!r}: {wrong}", "Correct it."
     if problem:
         del values
         raise CredentialsError.of(Problem(CONFIG_FILE, str(path), advice, problem))
@@ -177,14 +175,12 @@ def _read_key_again(path: Path, selected: str) -> Any:
     return key.known or key.ask()
 
 
-def _read(path: Path, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
-    """Return the profiles of the file, with their keys wrapped; or {}, what is wrong, and what to do."""
-    import tomllib  # takes 10 ms to import, and many users have no file
-
+def _read(path: Path, name: str, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
+    """Return the profiles of the file as `parse_profiles` does, or {}, what is wrong with the file, and what to do."""
     if not path.is_absolute():
         return {}, "is in an unknown home directory" if must_exist else "", SET_HOME
     try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_profiles(path.read_text(encoding="utf-8-sig"), name)
     except (FileNotFoundError, NotADirectoryError):
         return {}, "does not exist" if must_exist else "", "Create it, or correct the path."
     except OSError as error:
@@ -192,15 +188,24 @@ def _read(path: Path, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
         return {}, "" if is_ignored else f"cannot be read ({error.strerror})", ""
     except UnicodeDecodeError:
         return {}, "is not UTF-8 text", "Save it as UTF-8."
+
+
+def parse_profiles(text: str, name: str) -> tuple[dict[str, Any], str, str]:
+    """Return the profiles of a file, with their keys wrapped, what is wrong with it or profile `name`, what to do."""
+    import tomllib  # takes 10 ms to import, and many users have no file
+
+    try:
+        profiles = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        return {}, f"is not valid TOML: {error}", ""
-    for name, values in profiles.items():
+        return {}, f"is not valid TOML: {error}", "Correct it, or move it away."
+    for table, values in profiles.items():
         profile: Any = values
         if not isinstance(values, dict):
-            return {}, f"has {name!r} outside a profile", "Write [default] above it."
+            return {}, f"has {table!r} outside a profile", "Write [default] above it."
         if isinstance(profile.get("api_key"), str):
             profile["api_key"] = Secret(profile["api_key"])
-    return profiles, "", ""
+    wrong = _profile_problem(profiles.get(name, {}))
+    return profiles, f"is wrong in profile {name!r}: {wrong}" if wrong else "", "Correct it."
 
 
 def _profile_problem(values: dict[str, Any]) -> str | None:

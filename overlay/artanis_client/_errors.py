@@ -34,6 +34,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:500])
 
 
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names for a message: the first of them, and how many more there are."""
+    found = [printable(name) for name in names]
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if found[most:] else "")
+
+
 class ArtanisError(Exception):
     """The base of every exception of this library, except errors in arguments (TypeError, ValueError)."""
 
@@ -70,7 +76,7 @@ class CredentialsError(ArtanisError):
     """Credentials or configuration are missing, malformed or unsafe, or the key could not be fetched.
 
     Attributes:
-        problems: What is wrong, as a tuple of `Problem`; empty if httpx could not be set up.
+        problems: What is wrong, as a tuple of `Problem`; empty if TLS or httpx could not be set up.
     """
 
     def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:

@@ -180,10 +180,11 @@ def _check_proxy(proxy: Any, source: str) -> httpx.Proxy:
         after_host = f"{checked.url.path}{checked.url.query.decode()}{checked.url.fragment}"
         if checked.url.host and "@" not in after_host:  # else a / in the password has ended the host
             return checked
-    raise CredentialsError(
-        f"The proxy from {source} cannot be used. It must be a URL like http://user:password@proxy.example.com:3128 "
-        "(or https or socks5), with special characters of the password percent-encoded."
+    advice = (
+        "It must be a URL like http://user:password@proxy.example.com:3128 (or https or socks5), with special "
+        "characters of the password percent-encoded."
     )
+    raise CredentialsError.of(Problem("proxy", source, advice, "cannot be used"))
 
 
 def _ssl_context(arguments: dict[str, Any]) -> ssl.SSLContext:
@@ -218,7 +219,8 @@ def ssl_context(verify: Any, cert: Any, *, trust_env: bool) -> ssl.SSLContext:
     except OSError as error:
         problem = printable(f"{error.strerror or error}")
     places: dict[str, Any] = {"verify": verify, "cert": chain[0], **os.environ}
-    found = [f"{name}={places[name]}" for name in ("verify", "cert", *_TLS_VARIABLES) if places.get(name)]
+    names = ("verify", "cert", *_TLS_VARIABLES)
+    found = [f"{name}={places[name]}" for name in names if places.get(name) not in (None, "", True)]
     raise CredentialsError(f"TLS cannot be set up: {problem}. Check {', '.join(found)}.")
 
 

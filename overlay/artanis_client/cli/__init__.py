@@ -17,6 +17,9 @@ _EXTRA = ("click", "rich", "tomlkit")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line, by default that of the process, and exit with its status."""
     try:
+        from ._interrupts import exit_when_interrupted
+
+        exit_when_interrupted()
         from ._app import run
 
         sys.exit(run(sys.argv[1:] if arguments is None else arguments))

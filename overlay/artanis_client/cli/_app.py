@@ -12,9 +12,10 @@ from importlib import import_module
 
 import click
 
+from .._errors import APIStatusError
 from .._version import __version__
 from ._exit_codes import API, CREDENTIALS, INTERRUPTED, SUCCESS, USAGE, exit_code_of
-from ._options import Failure, State
+from ._options import Failure, Group, State, usage_examples
 from ._output import note, print_error
 from ._streams import discard, prepare_streams
 
@@ -28,13 +29,10 @@ _COMMANDS = {
     "sandbox": ("_tools", "Serve the API with made-up data on this machine."),
     "traces": ("_traces", "List, show and export traces and their reviews."),
 }
-_NEXT_STEP = {
-    CREDENTIALS: "Run 'artanis auth login' to write a profile, or 'artanis auth status' to see which values are used.",
-    API: "Run 'artanis doctor' to diagnose.",
-}
+_REFUSED = "Run 'artanis auth login' to write a profile, or 'artanis auth status' to see which values are used."
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Imports the module of a command only when the command runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -47,17 +45,35 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the summaries, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
-@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=usage_examples("artanis auth login", "artanis traces list --since 30d"),
+)
 @click.version_option(__version__, prog_name="artanis")
 @click.pass_context
 def artanis(ctx: click.Context) -> None:
     """Read the prompts and reviewed traces of Artanis: look, export, report, diagnose.
 
-    Credentials come from the environment, or from the configuration file that 'artanis auth login' writes.
+    Credentials come from the environment, or from the configuration file that 'artanis auth login' writes. The options
+    below can also follow the name of a command.
+
+    \b
+    Environment variables:
+      ARTANIS_API_KEY       the API key, which is never an option
+      ARTANIS_ORG_SLUG      organization
+      ARTANIS_PROJECT_SLUG  project
+      ARTANIS_BASE_URL      URL of the API
+      ARTANIS_PROFILE       profile, which is then used alone
+      ARTANIS_CONFIG_FILE   path of the configuration file
+      NO_COLOR              no colours and no progress
+      HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, COLUMNS  as usual
 
     \b
     Exit status: 0 success, 1 a negative result (differences, drift, a failed check),
@@ -77,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     if instruction := os.environ.get("_ARTANIS_COMPLETE"):
         from click.shell_completion import shell_complete
 
-        return shell_complete(artanis, {}, "artanis", "_ARTANIS_COMPLETE", instruction)
+        return shell_complete(artanis, {"obj": State()}, "artanis", "_ARTANIS_COMPLETE", instruction)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         return _flush(_invoke(arguments))
@@ -118,9 +134,11 @@ def _report(error: Exception, state: State) -> int:
         note("This is a bug in artanis-client. Please report it with the --debug output.")
         return API
     for text in state.explain(error):
-        print_error(text)
-    if code in _NEXT_STEP:
-        note(_NEXT_STEP[code])
+        print_error(str(text))
+    if code == CREDENTIALS and isinstance(error, APIStatusError):
+        note(_REFUSED)
+    elif code == API:
+        note("Run 'artanis doctor' to diagnose.")
     return code
 
 

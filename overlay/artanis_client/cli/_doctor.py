@@ -21,23 +21,23 @@ from .._errors import ArtanisError, CredentialsError
 from .._httpx import USER_AGENT, environment_proxy, httpx
 from ._auth import describe, probe
 from ._exit_codes import NEGATIVE, SUCCESS
-from ._messages import name_source
-from ._options import State, api_options
+from ._messages import MISSING_PROJECT, name_source
+from ._options import State, api_options, usage_examples
 from ._output import escape, out, out_object, style
 
 MAX_SKEW = 30  # seconds between this machine's clock and the server's
 MIN_VALIDITY = 14  # days
 CONNECT_TIMEOUT = 5.0  # seconds
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
-# An error, the check that it fails, and the remedy. The first match applies.
-_FAILURES: list[tuple[Any, str, str]] = [
-    (_errors.AuthenticationError, "authentication", "Run 'artanis auth login' with a valid key."),
-    (_errors.PermissionDeniedError, "organization", "Check that the project and the key belong to the organization."),
-    (_errors.NotFoundError, "project", "Check the slug or id of the project."),
-    (_errors.APIConnectionError, "http", "Check the proxy and the network. A longer --timeout may help."),
-    (_errors.APIResponseValidationError | _errors.APIStatusError, "http", "Follow the advice in the message."),
-    (ArtanisError, "authentication", "Check the source of the API key."),  # such as api_key_command
+# An error, and the check that it fails. The first match applies.
+_FAILURES: list[tuple[Any, str]] = [
+    (_errors.AuthenticationError, "authentication"),
+    (_errors.PermissionDeniedError, "organization"),
+    (_errors.NotFoundError, "project"),
+    (_errors.APIConnectionError | _errors.APIResponseValidationError | _errors.APIStatusError, "http"),
+    (ArtanisError, "authentication"),  # such as a failed api_key_command
 ]
+_NO_ADVICE = "Correct the setting or file that the message names."
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Check:
     seconds: float | None = None
 
 
-@click.command()
+@click.command(epilog=usage_examples("artanis doctor", "artanis doctor --profile staging --json"))
 @api_options
 def doctor(state: State) -> int:
     """Diagnose why the client does not work.
@@ -94,13 +94,13 @@ def _run_checks(state: State) -> Iterator[Check]:
         try:
             client = state.connect(needs_project=False, max_retries=0, httpx_args=hooks)
         except (CredentialsError, ValueError) as error:
-            for problem in state.explain(error):
-                yield Check("configuration", "failed", problem, "Follow the advice in the message.")
+            yield from _report_configuration(error, state)
             return
     with client:
         yield from _check_configuration(client)
         for warning in caught:
-            yield Check("configuration", "warning", str(warning.message), "Follow the advice in the message.")
+            detail = str(warning.message)
+            yield Check("configuration", "warning", detail, detail.rpartition(": ")[2])  # such as chmod 600 …
         is_reachable = True
         for check in _check_network(client):
             yield check
@@ -109,6 +109,16 @@ def _run_checks(state: State) -> Iterator[Check]:
             yield from _check_request(client, state)
     for date, arrived in dates[-1:]:
         yield from _check_clock(date, arrived)
+
+
+def _report_configuration(error: CredentialsError | ValueError, state: State) -> Iterator[Check]:
+    """Report why there is no client; a missing project with the other settings that are missing."""
+    problems = error.problems if isinstance(error, CredentialsError) else ()
+    if isinstance(error, CredentialsError) and state.lacks_project(error):
+        error = CredentialsError.of(*problems, MISSING_PROJECT)
+    name = "proxy" if [problem.field for problem in problems] == ["proxy"] else "configuration"
+    for problem, advice in state.explain(error):
+        yield Check(name, "failed", problem, advice or _NO_ADVICE)
 
 
 def _check_configuration(client: Artanis) -> Iterator[Check]:
@@ -181,7 +191,11 @@ def _check_request(client: Artanis, state: State) -> Iterator[Check]:
     try:
         prompts = probe(client)
     except ArtanisError as error:
-        yield from _report_failure(error, " ".join(state.explain(error)), time.perf_counter() - started)
+        [(detail, advice), *_] = state.explain(error)
+        source = credentials_of(client).sources["api_key"]
+        if isinstance(error, _errors.AuthenticationError) and source.startswith("profile"):
+            advice += " Run 'artanis auth login' to replace it."
+        yield from _report_failure(error, detail, advice, time.perf_counter() - started)
         return
     credentials = credentials_of(client)
     yield Check("http", "ok", "the API responds", "", time.perf_counter() - started)
@@ -193,9 +207,10 @@ def _check_request(client: Artanis, state: State) -> Iterator[Check]:
         yield Check("project", "ok", f"{project} has {prompts} prompts")
 
 
-def _report_failure(error: ArtanisError, detail: str, seconds: float) -> Iterator[Check]:
+def _report_failure(error: ArtanisError, detail: str, advice: str, seconds: float) -> Iterator[Check]:
     """Report the check that failed, and before it those that must have passed."""
-    name, remedy = next((name, remedy) for kind, name, remedy in _FAILURES if isinstance(error, kind))
+    name = next(name for kind, name in _FAILURES if isinstance(error, kind))
+    remedy = advice or (_NO_ADVICE if name == "authentication" else "Check that the base URL points to Artanis.")
     if name == "http":
         yield Check(name, "failed", detail, remedy, seconds)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import NamedTuple
 
 from .. import _errors
 from .._credentials import VARIABLES, Credentials, config_path
@@ -33,6 +34,18 @@ _STATUS_ADVICE = {  # for these, the library's advice names Python arguments
 }
 
 
+class Explanation(NamedTuple):
+    """An error in the terms of the command line."""
+
+    problem: str
+    """What went wrong."""
+    advice: str = ""
+    """What to do."""
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.advice}".strip()
+
+
 def name_source(source: str) -> str:
     """Return where a value came from: an option in place of an argument of the client."""
     return _SOURCES.get(source, source)
@@ -43,7 +56,7 @@ def selected_profile(option: str | None) -> str:
     return (option or os.environ.get("ARTANIS_PROFILE") or "").strip()
 
 
-def explain(error: Exception, credentials: Credentials | None, profile: str) -> list[str]:
+def explain(error: Exception, credentials: Credentials | None, profile: str) -> list[Explanation]:
     """Return what went wrong and what to do, with one item for each problem with the credentials.
 
     Args:
@@ -54,47 +67,49 @@ def explain(error: Exception, credentials: Credentials | None, profile: str) -> 
     match error:
         case _errors.CredentialsError(problems=(_, *_)):
             return [explain_problem(problem, profile) for problem in error.problems]
+        case _errors.CredentialsError():  # TLS or httpx could not be set up
+            problem, _, advice = str(error).partition(". ")
+            return [Explanation(f"{problem.removesuffix('.')}.", advice)]
         case _errors.APIStatusError() if credentials is not None:
             return [_explain_status(error, credentials)]
         case _errors.APIResponseValidationError() if error.problem:
-            return [
-                f"{error.method} {error.url}: {error.status_code}, but the body does not match the contract: "
-                f"{error.path or 'the body'} {error.problem}. Check that the base URL points to Artanis, or run "
-                "'artanis contract' to see what has changed."
-            ]
+            problem = f"the body does not match the contract: {error.path or 'the body'} {error.problem}."
+            advice = "Check that the base URL points to Artanis, or run 'artanis contract' to see what has changed."
+            return [Explanation(f"{error.method} {error.url}: {error.status_code}, but {problem}", advice)]
         case _errors.APIConnectionError():
             source = name_source(credentials.sources["base_url"]) if credentials else "the default"
             advice = error.remedy or f"Check the network, any proxy, and the base URL (from {source})."
             if isinstance(error, _errors.APITimeoutError):
                 advice = "Try again, or raise --timeout."
-            return [f"{error.method} {error.url}: {error.message}. {advice}"]
+            return [Explanation(f"{error.method} {error.url}: {error.message}.", advice)]
         case OSError() if error.strerror:
-            return [f"{error.strerror}: {error.filename}" if error.filename else error.strerror]
+            return [Explanation(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)]
         case ImportError() if (error.name or "").partition(".")[0] in ("rich", "tomlkit"):
-            return ["the command line needs an extra: pip install 'artanis-client[cli]'"]
+            return [Explanation("the command line needs an extra: pip install 'artanis-client[cli]'")]
         case _:
-            return [str(error)]
+            return [Explanation(str(error))]
 
 
-def explain_problem(problem: Problem, profile: str) -> str:
+def explain_problem(problem: Problem, profile: str) -> Explanation:
     """Return what is wrong with a setting and what to do; for a missing one, every way to set it."""
-    if problem.field == _errors.CONFIG_FILE:
-        return str(problem)  # it names only what is in the file
+    if problem.field not in _FIELDS:  # the configuration file or a proxy
+        return Explanation(str(problem._replace(advice="")), problem.advice)
     name, options, variable = _FIELDS[problem.field]
     if problem.source:
         advice = "Use https://, or pass --allow-http." if problem[::3] == _UNENCRYPTED else problem.advice
-        return f"The {name} from {name_source(problem.source)} {problem.reason}. {advice}".strip()
+        return Explanation(f"The {name} from {name_source(problem.source)} {problem.reason}.", advice)
     login = f"artanis auth login --profile {shlex.quote(profile)}" if profile else "artanis auth login"
     ways = [f"pass {options}"] if options else []
     ways += [] if profile else [f"set {variable}"]  # a selected profile is not combined with the environment
     ways.append(f"run '{login}' to add it to {config_path()[0]}")
     advice = ", or ".join(ways)
-    return f"The {name} {problem.reason}. {advice[0].upper()}{advice[1:]}."
+    return Explanation(f"The {name} {problem.reason}.", f"{advice[0].upper()}{advice[1:]}.")
 
 
-def _explain_status(error: _errors.APIStatusError, credentials: Credentials) -> str:
+def _explain_status(error: _errors.APIStatusError, credentials: Credentials) -> Explanation:
     _, advice = _errors.status_error_class(error.status_code)
     advice = credentials.fill_in(_STATUS_ADVICE.get(error.status_code, advice), name_source)
     advice = " ".join([advice, *getattr(error, "__notes__", ())])
     request = f" (request {printable(error.request_id)})" if error.request_id else ""
-    return f"{error.method} {error.url}: {error.status_code} {printable(error.message)}{request}. {advice}".strip()
+    problem = f"{error.method} {error.url}: {error.status_code} {printable(error.message)}{request}."
+    return Explanation(problem, advice)

@@ -11,10 +11,10 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Container, Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 import click
 
@@ -23,6 +23,18 @@ from ._streams import ClosedStdout, discard
 
 Row = tuple[dict[str, Any], list[str]]
 """The object that programs get, and the cells that people see."""
+
+
+class Column(NamedTuple):
+    """A column of a table, and what happens to it in a narrow terminal."""
+
+    name: str
+    kind: Literal["whole", "number", "id", "name", "text"] = "name"
+    """`whole` and `number` (aligned to the right) are never cut. Of the others, `text` gives way down to a few words
+    first, then `id`, then `name`."""
+    rank: int = 0
+    """If it is still too narrow, the column of the highest rank is left out, of several the last."""
+
 
 DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -39,9 +51,9 @@ def escape(text: str) -> str:
     )
 
 
-def line(text: str, limit: int = 500) -> str:
-    """Return the beginning of a text on one line, escaped."""
-    return escape(text[:limit]).replace("\n", "\\n").replace("\t", "\\t")
+def line(text: str) -> str:
+    """Return a text on one line, escaped."""
+    return escape(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def pretty(value: Any) -> str:
@@ -91,7 +103,22 @@ def note(text: str) -> None:
 
 def print_error(text: str) -> None:
     """Print an error or a warning, on one line."""
-    note(f"artanis: {line(text, limit=2000)}")
+    note(f"artanis: {line(text)}")
+
+
+def api_object(model: Any) -> dict[str, Any]:
+    """Return an object of the API as the API sends it, whose timestamps end in Z."""
+    return _restore_times(model.to_dict())
+
+
+def _restore_times(data: dict[str, Any]) -> dict[str, Any]:
+    for name in ("createdAt", "updatedAt"):
+        if name in data:
+            when = datetime.fromisoformat(data[name]).astimezone(UTC).replace(tzinfo=None)
+            data[name] = when.isoformat(timespec="microseconds" if when.microsecond % 1000 else "milliseconds") + "Z"
+    for name in ("spans", "feedback", "versions"):
+        data.update({name: [_restore_times(each) for each in data[name]]} if name in data else {})
+    return data
 
 
 def out_object(output: str, data: Any) -> None:
@@ -99,17 +126,14 @@ def out_object(output: str, data: Any) -> None:
     out(json.dumps(data, indent=2 if output == "json" else None, allow_nan=False))
 
 
-def rows(
-    output: str, header: list[str], found: Iterable[Row], *, document: Any = None, numbers: Container[str] = ()
-) -> None:
+def rows(output: str, columns: Sequence[Column], found: Iterable[Row], *, document: Any = None) -> None:
     """Print objects as JSON, as a table, or to a pipe as lines of tab-separated values.
 
     Args:
         output: `json`, `jsonl`, or empty: for people.
-        header: The names of the columns.
+        columns: The columns, in the order of the cells.
         found: The objects.
         document: What `--json` prints; by default, the list of objects.
-        numbers: The columns to align to the right.
     """
     if output == "json":
         out_object(output, [data for data, _ in found] if document is None else document)
@@ -117,18 +141,25 @@ def rows(
         for data, _ in found:
             out_object(output, data)
     elif sys.stdout.isatty():
-        from ._rich import print_table
+        from ._table import print_table
 
-        print_table(header, found, numbers)
+        print_table(columns, [cells for _, cells in found])
     else:
-        out("\t".join(header))
+        out("\t".join(column.name for column in columns))
         for _, cells in found:
             out("\t".join(map(line, cells)))
 
 
+def _duration(seconds: float) -> str:
+    """Return a duration in a unit that fits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def progress(what: str) -> Generator[OnProgress | None]:
-    """Show a progress bar with the rate and the remaining time.
+    """Show a progress bar with the traces read, the rate and the time left, or why and for how long the server waits.
 
     Yields:
         A function for `on_progress`; None if stderr does not take a progress bar.
@@ -137,20 +168,23 @@ def progress(what: str) -> Generator[OnProgress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[status]}")
     console = Console(stderr=True, no_color=False, force_terminal=True)
-    bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
-    task = bar.add_task(what, total=None, rate="")
+    bar = Bar(*columns, console=console, transient=True)
+    task = bar.add_task(what, total=None, status="")
     started = time.monotonic()
 
     def show(state: Progress) -> None:
-        rate = f"{state.done / max(time.monotonic() - started, 1e-3):,.0f}/s"
+        rate = state.done / max(time.monotonic() - started, 1e-3)
+        status = f"{rate:,.0f}/s"
         if state.waiting is not None:
-            rate = f"rate limit, waiting {state.waiting:.0f} s"
-        bar.update(task, completed=state.done, total=state.total, rate=rate)
+            status = f"waiting {state.waiting:.0f} s: rate limited"
+        elif state.done:
+            status += f", {_duration((state.total - state.done) / rate)} left"
+        bar.update(task, completed=state.done, total=state.total, status=status)
 
     with bar:
         yield show

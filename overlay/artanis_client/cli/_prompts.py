@@ -12,18 +12,21 @@ import click
 
 from artanis_api.models import PromptHistory
 
-from ..prompts import PromptConflictError, diff_versions, find_version, prompts_status, pull_prompts
+from .._errors import listed
+from ..prompts import PromptConflictError, diff_versions, find_version, label_version, prompts_status, pull_prompts
 from ._exit_codes import NEGATIVE, NOT_FOUND, SUCCESS
-from ._options import Failure, NonEmptyPath, State, api_options
-from ._output import DIFF_COLOURS, escape, line, moment, note, out, out_object, rows, style
+from ._options import Failure, Group, NonEmptyPath, State, api_options, complete_step, usage_examples
+from ._output import DIFF_COLOURS, Column, api_object, escape, line, moment, note, out, out_object, rows, style
 from ._streams import ClosedStdout, write_bytes
 
-_STEP = click.argument("step")
+_STEP = click.argument("step", shell_complete=complete_step)
 _DIRECTORY = click.argument("directory", type=NonEmptyPath(file_okay=False, path_type=Path))
-_VERSION = "A position (0 is the oldest, -1 the newest), an id, 'active' or 'previous'."
+_VERSION = "A version: v1 is the oldest; or an id, 'active' or 'previous'."
 
 
-@click.group(no_args_is_help=False)
+@click.group(
+    cls=Group, no_args_is_help=False, epilog=usage_examples("artanis prompts list", "artanis prompts diff classify")
+)
 def prompts() -> None:
     """List, show and compare prompts, and pull them into a directory.
 
@@ -37,15 +40,19 @@ def _get_history(state: State, step: str) -> PromptHistory:
         for prompt in found:
             if step in (prompt.step_id, prompt.id):
                 return client.prompts.get(prompt.id)
-    steps = ", ".join(prompt.step_id for prompt in found) or "none"
+    steps = listed(prompt.step_id for prompt in found) or "none"
     raise Failure(f"The project has no prompt for the step {step!r}. Its steps: {steps}.", NOT_FOUND)
 
 
-def _position_or_id(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"-?[0-9]{1,6}", text) else text
+def _refuse_integer(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Return the name of a version; raise BadParameter for an integer, which could be counted from 0 or 1."""
+    if re.fullmatch(r"[-+]?[0-9]+", value):
+        number = max(1, abs(int(value))) if len(value) < 9 else 1
+        raise click.BadParameter(f"{value!r} is not a version. Write 'v{number}'; 'v1' is the oldest version.")
+    return value
 
 
-@prompts.command("list")
+@prompts.command("list", epilog=usage_examples("artanis prompts list", "artanis prompts list --json"))
 @api_options
 def list_(state: State) -> None:
     """List the active version of every prompt."""
@@ -53,54 +60,89 @@ def list_(state: State) -> None:
         found = client.prompts.list()
     rows(
         state.output,
-        ["step", "id", "updated (UTC)", "content"],
-        [(each.to_dict(), [each.step_id, each.id, moment(each.updated_at), each.content]) for each in found],
+        [
+            Column("step"),
+            Column("id", "id"),
+            Column("updated (UTC)", "whole", rank=1),
+            Column("content", "text", rank=1),
+        ],
+        [(api_object(each), [each.step_id, each.id, moment(each.updated_at), each.content]) for each in found],
     )
 
 
-@prompts.command()
+@prompts.command(
+    epilog=usage_examples("artanis prompts show classify", "artanis prompts show classify --version v1 > old.md")
+)
 @_STEP
-@click.option("--version", default="active", help=f"{_VERSION} Default: active.")
+@click.option(
+    "--version", default="active", metavar="VERSION", callback=_refuse_integer, help=f"{_VERSION} Default: active."
+)
 @api_options
 def show(state: State, step: str, version: str) -> None:
     """Print the text of a prompt. To a file or pipe, it is written unchanged."""
     history = _get_history(state, step)
-    chosen = find_version(history, _position_or_id(version))
+    chosen = find_version(history, version)
     if state.output:
-        data = {"stepId": history.step_id, "outputSchema": history.output_schema, **chosen.to_dict()}
+        data = {"stepId": history.step_id, "outputSchema": history.output_schema, **api_object(chosen)}
         out_object(state.output, data)
     elif sys.stdout.isatty():
         active = "active" if chosen.is_active else "not active"
-        heading = f"{line(history.step_id)}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
+        name = f"{line(history.step_id)}  {label_version(history, chosen)}"
+        heading = f"{name}  {moment(chosen.created_at)} UTC  {active}  {line(chosen.id)}"
         sys.stderr.write(style(heading, bold=True, stream=sys.stderr) + "\n")
         out(escape(chosen.content.removesuffix("\n")))
     else:
         write_bytes(chosen.content)
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts versions classify", "artanis prompts versions classify --json"))
 @_STEP
 @api_options
 def versions(state: State, step: str) -> None:
     """List every version of a prompt, oldest first."""
     rows(
         state.output,
-        ["version", "id", "created (UTC)", "active", "content"],
         [
-            (each.to_dict(), [str(n), each.id, moment(each.created_at), "yes" if each.is_active else "", each.content])
-            for n, each in enumerate(_get_history(state, step).versions)
+            Column("version", "whole"),
+            Column("id", "id"),
+            Column("created (UTC)", "whole", rank=1),
+            Column("active", "whole"),
+            Column("content", "text", rank=1),
+        ],
+        [
+            (
+                api_object(each),
+                [f"v{n}", each.id, moment(each.created_at), "yes" if each.is_active else "", each.content],
+            )
+            for n, each in enumerate(_get_history(state, step).versions, start=1)
         ],
     )
 
 
-@prompts.command()
+@prompts.command(
+    epilog=usage_examples("artanis prompts diff classify", "artanis prompts diff classify --from v1 --to active")
+)
 @_STEP
-@click.option("--from", "old", default="previous", metavar="VERSION", help=f"{_VERSION} Default: previous.")
-@click.option("--to", "new", default="active", metavar="VERSION", help="As for --from. Default: active.")
+@click.option(
+    "--from",
+    "old",
+    default="previous",
+    metavar="VERSION",
+    callback=_refuse_integer,
+    help=f"{_VERSION} Default: previous.",
+)
+@click.option(
+    "--to",
+    "new",
+    default="active",
+    metavar="VERSION",
+    callback=_refuse_integer,
+    help="As for --from. Default: active.",
+)
 @api_options
 def diff(state: State, step: str, old: str, new: str) -> int:
     """Compare two versions of a prompt. Exits with 1 if they differ."""
-    text = diff_versions(_get_history(state, step), _position_or_id(old), _position_or_id(new))
+    text = diff_versions(_get_history(state, step), old, new)
     if state.output:
         out_object(state.output, {"equal": not text, "diff": text})
     elif sys.stdout.isatty():
@@ -111,7 +153,7 @@ def diff(state: State, step: str, old: str, new: str) -> int:
     return NEGATIVE if text else SUCCESS
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts pull prompts", "artanis prompts pull prompts --force --json"))
 @_DIRECTORY
 @click.option("--force", is_flag=True, help="Overwrite and remove files that were edited or not written by a pull.")
 @api_options
@@ -124,15 +166,16 @@ def pull(state: State, directory: Path, force: bool) -> None:
         try:
             report = attrs.asdict(pull_prompts(client, directory, force=force))
         except PromptConflictError as error:
-            files = f"These files were edited or not written by a pull: {', '.join(error.files)}."
-            raise Failure(f"{files} Commit them or move them away, then pass --force.", NEGATIVE) from None
+            files = f"These files were edited or not written by a pull: {listed(error.files)}."
+            advice = "Nothing was written. Commit them or move them away, then pass --force."
+            raise Failure(f"{files} {advice}", NEGATIVE) from None
     if state.output or not isinstance(sys.stdout, ClosedStdout):  # the pull has succeeded even if stdout is closed
         _print_names(state, "file", report, report)
     if not report["written"] and not report["removed"]:
         note("Nothing has changed.")
 
 
-@prompts.command()
+@prompts.command(epilog=usage_examples("artanis prompts status prompts", "artanis prompts status prompts --json"))
 @_DIRECTORY
 @api_options
 def status(state: State, directory: Path) -> int:
@@ -152,4 +195,4 @@ def _print_names(state: State, column: str, names: dict[str, tuple[str, ...]], d
     """Print names by what happened to them."""
     pairs = [(what, name) for what in names for name in names[what]]
     found = [({"what": what, column: name}, [what, name]) for what, name in pairs]
-    rows(state.output, ["what", column], found, document=document)
+    rows(state.output, [Column("what", "whole"), Column(column)], found, document=document)

@@ -14,9 +14,20 @@ from .._client import Artanis, credentials_of, project_of
 from .._files import replacing
 from ..bulk import read_prompts
 from ..evaluation import EvaluationExample, ScorecardRow, check_steps, examples, scorecard
-from ._options import NonEmptyPath, State, api_options, bulk_options
-from ._output import Row, note, progress, rows
+from ._options import NonEmptyPath, State, api_options, bulk_options, usage_examples
+from ._output import Column, Row, note, progress, rows
 from ._streams import is_stdout, write_bytes
+
+_COLUMNS = [
+    Column("step"),
+    Column("prompt", "id", rank=1),
+    Column("spans", "number", rank=3),
+    Column("reviewed", "number", rank=2),
+    Column("accepted", "number", rank=3),
+    Column("corrected", "number", rank=3),
+    Column("rate", "number"),
+    Column("range", "number", rank=2),
+]
 
 
 def _check_link(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -34,7 +45,11 @@ def _check_link(_: click.Context, __: click.Parameter, value: str | None) -> str
     return value
 
 
-@click.command()
+@click.command(
+    epilog=usage_examples(
+        "artanis report --since 30d --step classify", "artanis report --html report.html --since 2026-04"
+    )
+)
 @bulk_options
 @click.option("--weekly", is_flag=True, help="Split the rows by week.")
 @click.option(
@@ -94,12 +109,11 @@ def report(
             return
         card = scorecard(read)
         names = {} if state.output else _name_versions(client)
-    header = ["step", "prompt", "spans", "reviewed", "accepted", "corrected", "rate", "range"]
     if weekly:
         found = [(dict(row), [row["week"], *_format_cells(row, names)]) for row in card["weeks"]]
     else:
         found = [(dict(row), _format_cells(row, names)) for row in card["versions"]]
-    rows(state.output, ["week", *header] if weekly else header, found, document=card, numbers=header[2:])
+    rows(state.output, [Column("week", "whole"), *_COLUMNS] if weekly else _COLUMNS, found, document=card)
     if not card["versions"] and not state.output:
         note("No spans match.")
 
@@ -129,7 +143,15 @@ def _list_corrections(state: State, found: Iterable[EvaluationExample], link: st
         data = {**change, **counts, "newest_traces": frequency.trace_ids, **links}
         more = f" and {frequency.traces - len(names)} more" if frequency.traces > len(names) else ""
         listed.append((data, [step, path, old, new, str(frequency.spans), ", ".join(names) + more]))
-    rows(state.output, ["step", "path", "output", "approved", "spans", "traces"], listed, numbers=["spans"])
+    columns = [
+        Column("step"),
+        Column("path"),
+        Column("output", "text"),
+        Column("approved", "text"),
+        Column("spans", "number"),
+        Column("traces", "text", rank=1),
+    ]
+    rows(state.output, columns, listed)
     if not listed and not state.output:
         note("No output was corrected.")
 
@@ -141,18 +163,18 @@ def _make_page(client: Artanis, found: Iterable[EvaluationExample], options: dic
     [project] = project_of(client).values()
     source = {"Project": project, "Organization": credentials.org_slug, "API": credentials.base_url}
     source |= {name.capitalize(): options[name] for name in ("since", "until") if options[name]}
-    names = {version: f"v{name}" for version, name in _name_versions(client).items()}
     title = f"How reviewers judged {project}"
+    names = _name_versions(client)
     page = report_html(found, title=title, source=source, generated_at=datetime.now(UTC), prompt_names=names, link=link)
     return page.encode("utf-8", "xmlcharrefreplace")
 
 
 def _name_versions(client: Artanis) -> dict[str, str]:
-    """Return the name of each prompt version by its id: its position, as in `artanis prompts versions`."""
+    """Return the name of each prompt version by its id, as in `artanis prompts versions`."""
     return {
-        version.id: f"{position}{' active' if version.is_active else ''}"
+        version.id: f"v{number}{' active' if version.is_active else ''}"
         for _, history in read_prompts(client, project_of(client), skip_missing=True)
-        for position, version in enumerate(history.versions)
+        for number, version in enumerate(history.versions, start=1)
     }
 
 

@@ -1,23 +1,22 @@
-"""Tables, and traces as trees, rendered by Rich. Imported only when needed, because Rich is slow to import."""
+"""Traces as trees, rendered by Rich. Imported only when needed, because Rich is slow to import."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import sys
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from artanis_api.models import Span, TraceDetail
 
 from ..evaluation import Outcome, outcome
-from ._output import DIFF_COLOURS, Row, compact, escape, is_coloured, line, moment, out, pretty
+from ._output import DIFF_COLOURS, compact, escape, is_coloured, line, moment, out, pretty
 
 _COLOURS = {Outcome.ACCEPTED: "green", Outcome.CORRECTED: "yellow", Outcome.UNREVIEWED: "bright_black"}
 
@@ -40,16 +39,6 @@ def _print(what: RenderableType) -> None:
         console.print(what)
     for text in captured.get().removesuffix("\n").split("\n"):
         out(text.rstrip())
-
-
-def print_table(header: list[str], found: Iterable[Row], numbers: Container[str]) -> None:
-    """Print a table. The last column is cut to fit the terminal, and columns in `numbers` are aligned to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in header:
-        table.add_column(name, no_wrap=name != header[-1], justify="right" if name in numbers else "left")
-    for _, cells in found:
-        table.add_row(*(Text(line(cell), no_wrap=True, overflow="ellipsis") for cell in cells))
-    _print(table)
 
 
 def print_trace(trace: TraceDetail) -> None:

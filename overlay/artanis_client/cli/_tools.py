@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from ._options import State, api_options, output_options
+from ._options import State, api_options, output_options, usage_examples
 from ._output import note, out, out_object, rows
 
 
-@click.command()
+def _complete_drift(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    with suppress(ImportError):
+        from ..sandbox import DRIFTS
+
+        return [name for name in DRIFTS if name.startswith(incomplete)]
+    return []
+
+
+@click.command(epilog=usage_examples("artanis sandbox", "artanis sandbox --port 0 --traces 200 --json"))
 @click.option("--port", type=int, default=8400, show_default=True, help="Port to listen on; 0 selects a free one.")
 @click.option("--traces", type=int, default=60, show_default=True, help="Number of traces in the project.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Selects the data and the faults.")
@@ -20,7 +29,13 @@ from ._output import note, out, out_object, rows
 @click.option("--latency", type=float, default=0.0, show_default=True, help="Seconds to wait before each response.")
 @click.option("--fault-rate", type=float, default=0.0, show_default=True, help="Share of requests that fail, 0 to 1.")
 @click.option("--rate-limit", type=float, metavar="N", help="Requests accepted per second; more get 429.")
-@click.option("--drift", multiple=True, metavar="NAME", help="Deviate from openapi.yaml; an unknown name lists all.")
+@click.option(
+    "--drift",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=_complete_drift,
+    help="Deviate from openapi.yaml; an unknown name lists all.",
+)
 @click.option("--quiet", is_flag=True, help="Do not print a line per request.")
 @output_options
 def sandbox(state: State, quiet: bool, **options: Any) -> None:
@@ -42,7 +57,7 @@ def sandbox(state: State, quiet: bool, **options: Any) -> None:
     serve(announce, None if quiet else note, **options)
 
 
-@click.command()
+@click.command(epilog=usage_examples("artanis contract", "artanis contract --max-requests 200 --json"))
 @click.option(
     "--max-requests", type=click.IntRange(min=1), default=50, show_default=True, help="Most requests to send."
 )
@@ -68,7 +83,7 @@ def contract(state: State, max_requests: int, show_values: bool) -> int:
     return report.exit_code
 
 
-@click.command()
+@click.command(epilog=usage_examples("artanis completion zsh", "artanis completion fish | source"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
@@ -82,4 +97,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     if script := get_completion_class(shell):
-        out(script(ctx.find_root().command, {}, "artanis", "_ARTANIS_COMPLETE").source())
+        source = script(ctx.find_root().command, {}, "artanis", "_ARTANIS_COMPLETE").source()
+        # zsh: define compdef if nothing else has. fish: a comma may be part of a value.
+        compinit = "#compdef artanis\n\n(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }\n"
+        source = source.replace("#compdef artanis\n", compinit)
+        out(source.replace('string split ","', 'string split -m 1 ","'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,34 +12,67 @@ import click
 
 from ..evaluation import FORMATS, OUTCOMES, EmptyExportError, ExportReport, Outcome, export, outcome
 from ._exit_codes import NEGATIVE
-from ._options import Failure, NonEmptyPath, State, api_options, bulk_options, none_if_empty, period_options
-from ._output import compact, escape, moment, note, out_object, out_summary, progress, rows
+from ._options import (
+    Failure,
+    Group,
+    NonEmptyPath,
+    State,
+    api_options,
+    bulk_options,
+    none_if_empty,
+    period_options,
+    usage_examples,
+)
+from ._output import Column, api_object, compact, escape, moment, note, out_object, out_summary, progress, rows
 from ._streams import is_stdout, write_bytes, write_file
 
+IN_A_TERMINAL = 20  # traces that a list shows there
 
-@click.group(no_args_is_help=False)
+
+@click.group(
+    cls=Group,
+    no_args_is_help=False,
+    epilog=usage_examples("artanis traces list --since 30d", "artanis traces export set.jsonl"),
+)
 def traces() -> None:
     """List, show and export traces and their reviews."""
 
 
-@traces.command("list")
+@traces.command(
+    "list",
+    epilog=usage_examples("artanis traces list --since 30d", "artanis traces list --limit 100 --jsonl > traces.jsonl"),
+)
 @period_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List only the newest N.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"List only the newest N. Default: {IN_A_TERMINAL} in a terminal, else all.",
+)
 @api_options
 def list_(state: State, since: str | None, until: str | None, limit: int | None) -> None:
     """List traces, newest first."""
     with state.connect() as client:
-        found = client.traces.list(since=since, until=until)[:limit]
+        found = client.traces.list(since=since, until=until)
+    is_for_people = not state.output and sys.stdout.isatty()
+    shown = found[: limit or (IN_A_TERMINAL if is_for_people else None)]
     rows(
         state.output,
-        ["created (UTC)", "id", "status", "metadata"],
-        ((each.to_dict(), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in found),
+        [Column("created (UTC)", "whole"), Column("id", "id"), Column("status"), Column("metadata", "text", rank=1)],
+        ((api_object(each), [moment(each.created_at), each.id, each.status, compact(each.metadata)]) for each in shown),
     )
+    if is_for_people and len(found) > len(shown):
+        note(f"{len(found) - len(shown)} older traces are not shown. Pass --limit {len(found)} to see all.")
     if not found and not state.output:
         note("No traces match.")
 
 
-@traces.command()
+@traces.command(
+    epilog=usage_examples(
+        "artanis traces show 3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f50",
+        "artanis traces show 3f2b8a44-0c7e-4f0f-b6a5-9f1c2d3e4f50 --json",
+    )
+)
 @click.argument("trace_id", metavar="ID")
 @api_options
 def show(state: State, trace_id: str) -> None:
@@ -50,7 +84,7 @@ def show(state: State, trace_id: str) -> None:
             advice = "Use an id exactly as 'artanis traces list' prints it."
             raise click.BadParameter(f"{trace_id!r}. {advice}", param_hint="ID") from None
     if state.output:
-        data = trace.to_dict()
+        data = api_object(trace)
         for written, span in zip(data["spans"], trace.spans, strict=True):
             written["outcome"] = outcome(span).value
         out_object(state.output, data)
@@ -60,7 +94,13 @@ def show(state: State, trace_id: str) -> None:
         print_trace(trace)
 
 
-@traces.command("export")
+@traces.command(
+    "export",
+    epilog=usage_examples(
+        "artanis traces export set.jsonl --outcome corrected --since 30d",
+        "artanis traces export - --format chat --step answer > chat.jsonl",
+    ),
+)
 @click.argument("file", type=NonEmptyPath(dir_okay=False, path_type=Path))
 @click.option("--format", type=click.Choice(FORMATS), help="Default: the suffix of FILE; jsonl to stdout.")
 @click.option(

@@ -61,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=float, default=argparse.SUPPRESS, metavar="SECONDS", help="timeout of each phase of a request"
     )
+    parser.add_argument(
+        "--max-retries",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="how often to repeat a request that failed in a transient way (default: 2)",
+    )
     parser.add_argument("--max-requests", type=int, default=50, help="send at most this many requests (default: 50)")
     parser.add_argument("--show-values", action="store_true", help="print values instead of only their form")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

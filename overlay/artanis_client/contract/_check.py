@@ -59,7 +59,7 @@ def check(client: Artanis, *, max_requests: int = 50, show_values: bool = False)
         base_url=credentials.base_url,
         org_slug=credentials.org_slug,
         project=project,
-        checked_at=started.isoformat(timespec="seconds"),
+        checked_at=f"{started:%Y-%m-%dT%H:%M:%SZ}",
         requests=run.sent,
         problem=run.problem,
         operations=[report_on(operation, [*lists, *rest], run.stopped, show_values) for operation in operations],

@@ -12,6 +12,7 @@ import attrs
 
 from artanis_api.models import TraceDetail
 
+from .._errors import listed
 from ._outcomes import Outcome, compare_outputs, parse_outcomes
 
 TIMES = ("created_at", "trace_created_at", "trace_updated_at")
@@ -168,5 +169,5 @@ def check_steps(steps: Iterable[str], known: Set[str]) -> None:
     for step in sorted(set(steps) - known):
         nearest = difflib.get_close_matches(step, known, n=1)
         suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        names = f"The steps are: {', '.join(sorted(known))}." if known else "The project has no steps."
+        names = f"The steps are: {listed(sorted(known))}." if known else "The project has no steps."
         raise ValueError(f"No prompt and no trace has the step {step!r}.{suggestion} {names}")

@@ -10,7 +10,7 @@ from ._pull import (
     prompts_status,
     pull_prompts,
 )
-from ._versions import diff_versions, find_version
+from ._versions import diff_versions, find_version, label_version
 
 __all__ = [
     "AsyncPromptCache",
@@ -22,6 +22,7 @@ __all__ = [
     "apull_prompts",
     "diff_versions",
     "find_version",
+    "label_version",
     "prompts_status",
     "pull_prompts",
 ]

@@ -26,7 +26,7 @@ from artanis_api.models import Prompt, PromptHistory
 
 from .._client import Artanis, AsyncArtanis, credentials_of, project_of
 from .._credentials import Credentials
-from .._errors import APIResponseValidationError, ArtanisError, printable
+from .._errors import APIResponseValidationError, ArtanisError, listed, printable
 from .._files import replace_file
 from ..bulk import aread_prompts, read_prompts
 
@@ -58,7 +58,7 @@ class PromptConflictError(ArtanisError):
         self.files = tuple(files)
         super().__init__(
             f"In {directory}, these files were edited or not written by a pull, and they differ from upstream: "
-            f"{', '.join(self.files)}. Nothing was written. Commit the files or move them away, then pass force=True "
+            f"{listed(self.files)}. Nothing was written. Commit the files or move them away, then pass force=True "
             "to overwrite them."
         )
 
