@@ -131,13 +131,12 @@ def left_behind() -> list[str]:
 
 
 def test_a_trace_that_is_listed_twice(server: Server, kind: str) -> None:
-    """A trace that the server lists twice is listed and read once; one that the caller names twice is read twice."""
+    """A trace that the server lists twice is read once; one that the caller names twice is read twice."""
     serve(server, 3)
     answer: Any = server.answers[0]
     twice = Answer(body={"traces": [trace(id=id_) for id_ in (*ids(3), ids(3)[1])]})
     server.answers = [lambda request: twice if request.path.startswith("/api/traces?") else answer(request)]
     both = Both(kind, server)
-    assert [each.id for each in both.run(lambda client: client.traces.list())] == ids(3)
     for since in (None, "2026"):
         assert [each.id for each in both.run(read_all(kind, since=since))] == ids(3)
     assert [each.id for each in both.run(read_all(kind, trace_ids=[ids(3)[0]] * 2))] == [ids(3)[0]] * 2

@@ -22,7 +22,7 @@ from ._credentials import Credentials, KeyFunction, choose_project, load
 from ._errors import NotFoundError
 from ._http import AsyncHttp, Http
 from ._httpx import DEFAULT_TIMEOUT, httpx
-from ._periods import select_traces
+from ._periods import filter_by_period
 from ._progress import OnProgress
 from ._secret import Secret
 from ._unset import UNSET, Unset
@@ -138,12 +138,17 @@ class _TracesBase(_Resource):
     ) -> builtins.list[str] | tuple[Mapping[str, str], Filter]:
         """Return the ids that the caller chose, or else the project and the period to list."""
         if trace_ids is None:
-            return self._project(*project), select_traces(since, until)
+            return self._project(*project), filter_by_period(since, until)
         if any(other is not None for other in (*project, since, until)):
             raise ValueError("trace_ids cannot be combined with project_slug, project_id, since or until.")
         if isinstance(trace_ids, str | UUID):
             raise TypeError("trace_ids must be an iterable of ids, not a single string or UUID.")
         return [check_id(trace_id) for trace_id in trace_ids]
+
+
+def _unique_ids(traces: Iterable[Trace]) -> list[str]:
+    """Return the ids of traces, without repetitions: what the server lists twice is read once."""
+    return [*dict.fromkeys(trace.id for trace in traces)]
 
 
 class Traces(_TracesBase):
@@ -157,7 +162,7 @@ class Traces(_TracesBase):
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
-        """Return every trace once, newest first, without spans.
+        """Return every trace, newest first, without spans.
 
         The API has neither paging nor filters, so all traces are transferred. `since` and `until` then filter by
         `createdAt` on the client.
@@ -172,7 +177,7 @@ class Traces(_TracesBase):
                 invalid.
             ArtanisError: If the call failed; see `call`.
         """
-        project, select = self._project(project_slug, project_id), select_traces(since, until)
+        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
         return select(call(list_traces.sync_detailed, client=self._api, **project).traces)
 
     def get(self, trace_id: str | UUID) -> TraceDetail:
@@ -230,7 +235,8 @@ class Traces(_TracesBase):
             if isinstance(selection, builtins.list):
                 return selection
             project, select = selection
-            return [trace.id for trace in select(call(list_traces.sync_detailed, client=self._api, **project).traces)]
+            traces = call(list_traces.sync_detailed, client=self._api, **project).traces
+            return _unique_ids(select(traces))
 
         return details(self._api, ids, window)
 
@@ -247,7 +253,7 @@ class AsyncTraces(_TracesBase):
         until: date | str | None = None,
     ) -> builtins.list[Trace]:
         """Like `Traces.list`."""
-        project, select = self._project(project_slug, project_id), select_traces(since, until)
+        project, select = self._project(project_slug, project_id), filter_by_period(since, until)
         return select((await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces)
 
     async def get(self, trace_id: str | UUID) -> TraceDetail:
@@ -281,7 +287,7 @@ class AsyncTraces(_TracesBase):
                 return selection
             project, select = selection
             traces = (await acall(list_traces.asyncio_detailed, client=self._api, **project)).traces
-            return [trace.id for trace in select(traces)]
+            return _unique_ids(select(traces))
 
         return AsyncDetails(self._api, ids, window)
 

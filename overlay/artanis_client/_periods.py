@@ -27,12 +27,6 @@ def filter_by_period(since: date | str | None, until: date | str | None) -> Call
     ]
 
 
-def select_traces(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
-    """Like `filter_by_period`; of traces that are listed twice, the function keeps one."""
-    keep = filter_by_period(since, until)
-    return lambda traces: keep([*{trace.id: trace for trace in traces}.values()])
-
-
 def _bounds(name: str, value: date | str) -> tuple[datetime, datetime]:
     """Return the start of a period and the start of the next one; for a moment, itself and the next microsecond."""
     from dateutil.parser import isoparser

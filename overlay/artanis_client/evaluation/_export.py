@@ -184,7 +184,7 @@ def export(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         _begin(request, journal, resume, recheck)
-        listed = client.traces.list(**project, since=since, until=until)
+        listed = _remove_duplicates(client.traces.list(**project, since=since, until=until))
         skip = on_error == "skip"
         prompts = read_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
@@ -247,7 +247,7 @@ async def aexport(
     window = Window(concurrency, on_error, note_progress)
     with journal:
         await run_sync(_begin, request, journal, resume, recheck)
-        listed = await client.traces.list(**project, since=since, until=until)
+        listed = _remove_duplicates(await client.traces.list(**project, since=since, until=until))
         skip = on_error == "skip"
         prompts = await aread_prompts(client, project, skip_missing=skip) if request.needs_prompts else []
         contents = {version.id: version.content for _, history in prompts for version in history.versions}
@@ -339,6 +339,10 @@ def _read_entries(request: ExportRequest, entries: Iterable[dict[str, Any]]) -> 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_duplicates(listed: Iterable[Trace]) -> list[Trace]:
+    return [*{trace.id: trace for trace in listed}.values()]
 
 
 def _check_any_read(journal: Journal, listed: Sequence[Trace]) -> None:
