@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import dlt
 import orjson
@@ -172,13 +173,7 @@ def artanis(
         return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
 
     def remembered(kind: str) -> dict[str, Any]:
-        state = dlt.current.source_state()
-        if state.setdefault("project", project_slug) != project_slug:
-            raise ArtanisError(
-                f"This pipeline already holds project {state['project']}. Load {project_slug} with another"
-                " pipeline, into another dataset."
-            )
-        known: dict[str, Any] = state.setdefault(kind, {})
+        known: dict[str, Any] = dlt.current.source_state().setdefault(kind, {})
         return known
 
     loaded = _file_format(dlt.current.pipeline(), file_format)
@@ -193,6 +188,7 @@ def artanis(
     def prompt_histories() -> Iterator[tuple[models.Prompt, models.PromptHistory]]:
         known = remembered("prompts")
         with client() as artanis:
+            _check_scope(artanis)
             for prompt in artanis.prompts.list():
                 try:
                     history = artanis.prompts.get(prompt.id)
@@ -223,6 +219,7 @@ def artanis(
     def read_pages() -> Generator[list[Read]]:
         state = remembered("traces")
         with client() as artanis:
+            _check_scope(artanis)
             created = {trace.id: trace.created_at for trace in artanis.traces.list()}
             new, again = _plan(state, created, window, overlap)
             page: list[Read] = []
@@ -271,6 +268,23 @@ def artanis(
         *(prompt_histories, prompts, prompt_versions),
         *(trace_pages, trace_details, traces, spans, feedback, evaluation_examples),
     )
+
+
+def _check_scope(client: Artanis) -> None:
+    """Record what the pipeline holds, or raise ArtanisError if it already holds something else."""
+    url = urlsplit(client.scope["base_url"])
+    scope = client.scope | {"base_url": url.netloc.lower() + url.path}
+    # Not in the state of the source, which a full refresh discards: it would replace one project by another.
+    held = dlt.current.source_state("artanis_scope").setdefault("scope", scope)
+    if held != scope:
+        raise ArtanisError(
+            f"This pipeline already holds {_describe(**held)}. Load {_describe(**scope)} with another pipeline, into"
+            " another dataset."
+        )
+
+
+def _describe(base_url: str, org_slug: str, project_slug: str = "", project_id: str = "") -> str:
+    return f"project {project_slug or project_id} of organization {org_slug} at {base_url}"
 
 
 def _file_format(pipeline: SupportsPipeline, chosen: TLoaderFileFormat | None) -> TLoaderFileFormat:

@@ -336,13 +336,17 @@ class _ClientBase:
         view._bind()
         return view
 
+    @property
+    def scope(self) -> dict[str, str]:
+        """What the client reads: `base_url`, `org_slug`, and its `project_slug` or `project_id` if it has one."""
+        credentials = self._credentials
+        return {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **credentials.project}
+
     def __repr__(self) -> str:
         if "_credentials" not in vars(self):  # shown in a traceback of the constructor
             return f"<{type(self).__name__} without credentials>"
-        credentials = self._credentials
-        shown = {"base_url": credentials.base_url, "org_slug": credentials.org_slug, **credentials.project}
-        fields = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"<{type(self).__name__} {fields}, key from {credentials.key.source}>"
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.scope.items())
+        return f"<{type(self).__name__} {fields}, key from {self._credentials.key.source}>"
 
 
 class Artanis(_ClientBase):
