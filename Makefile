@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse spark bench-warehouse docs-drift docs-drift-accept bench bench-stress build lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,7 @@ OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling a
 slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, the warehouse recipe killed (10 min)
 	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory warehouse SLOW=1
+	@$(MAKE) --no-print-directory spark SLOW=1
 
 busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
 	$(call install-wheel,.venv-unit)
@@ -131,6 +132,11 @@ busy: setup .venv-unit/.ready ## Run the tests three times, in random order, whi
 warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
 	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent examples/warehouse/*.py
 	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-warehouse/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
+
+spark: setup .venv-spark/.ready ## Check and test examples/spark, in an environment with PySpark; needs Java 17 (1 min; SLOW=1: a cluster, 20,000 traces)
+	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" > /dev/null || { echo "make spark needs Java 17 or newer, and finds none in JAVA_HOME or PATH."; exit 1; }
+	@$(BIN)/mypy --python-executable .venv-spark/bin/python --follow-imports silent examples/spark/*.py
+	PYTHONPATH=generated:overlay:examples/spark $(if $(SLOW),ARTANIS_SLOW=1) .venv-spark/bin/python -m pytest -q examples/spark $(PYTEST_ARGS)
 
 bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py
@@ -168,6 +174,7 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
+	$(LOCK) pyproject.toml --group spark --extra sandbox --extra stream -o requirements/spark.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone
