@@ -136,7 +136,7 @@ warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in
 spark: setup .venv-spark/.ready ## Check and test examples/spark, in an environment with PySpark; needs Java 17 (1 min; SLOW=1: a cluster, 20,000 traces)
 	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" > /dev/null || { echo "make spark needs Java 17 or newer, and finds none in JAVA_HOME or PATH."; exit 1; }
 	@$(BIN)/mypy --python-executable .venv-spark/bin/python --follow-imports silent examples/spark/*.py
-	PYTHONPATH=generated:overlay:examples/spark $(if $(SLOW),ARTANIS_SLOW=1) .venv-spark/bin/python -m pytest -q examples/spark $(PYTEST_ARGS)
+	PYTHONPATH=generated:overlay:examples/spark:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-spark/bin/python -m pytest -q examples/spark $(PYTEST_ARGS)
 
 bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py

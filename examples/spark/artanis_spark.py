@@ -12,12 +12,13 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
 import pyarrow as pa
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition, SimpleDataSourceStreamReader
 from pyspark.sql.types import StructType
 
 from artanis_client import Artanis, Progress, examples, models
@@ -87,6 +88,8 @@ class Options:
             - `parallel_tasks`: How many tasks can run at once: the cores of all executors (default: as many as there
               are partitions, of which there are then at most a quarter of `requests_in_flight`).
             - `partition_size`: The number of traces that a task reads (default: 1000).
+            - `review_window_days`, `overlap_hours`: Of a stream, as in the warehouse recipe (default: 30 and 24).
+            - `max_traces`: How many new traces a batch of a stream reads (default: 5000).
 
     Raises:
         ValueError: If an option is unknown, or has an invalid value.
@@ -104,9 +107,11 @@ class Options:
         if self.table not in COLUMNS:
             raise ValueError(f"table must be one of {', '.join(COLUMNS)}, not {self.table!r}.")
         self.period = {name: given[name] for name in ("since", "until") if name in given}
-        self.requests_in_flight, self.parallel_tasks, self.partition_size = (
-            _number(given, name, default) for name, default in _NUMBERS.items()
-        )
+        numbers = {name: _number(given, name, default) for name, default in _NUMBERS.items()}
+        self.requests_in_flight, self.parallel_tasks = numbers["requests_in_flight"], numbers["parallel_tasks"]
+        self.partition_size, self.max_traces = numbers["partition_size"], numbers["max_traces"]
+        self.window = timedelta(days=numbers["review_window_days"])
+        self.overlap = timedelta(hours=numbers["overlap_hours"])
         self.project, self.profile = given.get("project"), given.get("profile")
 
     def client(self, requests_in_flight: int = 1) -> Artanis:
@@ -129,8 +134,15 @@ class Options:
         return [Share(ids[start:end], each) for start, end in itertools.pairwise(ends)]
 
 
-_NUMBERS = {"requests_in_flight": 16, "parallel_tasks": 0, "partition_size": 1000}
-"""The options that are numbers, and their defaults; no number of tasks: all partitions may run at once."""
+_NUMBERS = {
+    "requests_in_flight": 16,
+    "parallel_tasks": 0,  # all partitions may run at once
+    "partition_size": 1000,
+    "review_window_days": 30,
+    "overlap_hours": 24,
+    "max_traces": 5000,
+}
+"""The options that are numbers, and their defaults."""
 
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:
@@ -170,6 +182,10 @@ class ArtanisDataSource(DataSource):
         """Return a reader for `spark.read`."""
         return ArtanisReader(self._checked)
 
+    def simpleStreamReader(self, schema: StructType) -> SimpleDataSourceStreamReader:  # noqa: ARG002
+        """Return a reader for `spark.readStream`."""
+        return ArtanisStreamReader(self._checked)
+
 
 class ArtanisReader(DataSourceReader):
     """Lists the ids on the driver, and reads the traces in tasks."""
@@ -196,6 +212,50 @@ class ArtanisReader(DataSourceReader):
                 del rows[:BATCH]
         if rows:
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
+class ArtanisStreamReader(SimpleDataSourceStreamReader):
+    """Reads new traces, and unreviewed ones again, on the driver: only their content shows what has been reviewed.
+
+    The offset holds the ids and digests of the unreviewed traces, and the ids of the batch that ends there.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def initialOffset(self) -> dict[str, Any]:
+        """Return the offset before the first trace."""
+        return {"batch": [], "state": {}}
+
+    def read(self, start: dict[str, Any]) -> tuple[Iterator[tuple[Any, ...]], dict[str, Any]]:
+        """Return the rows of the traces that are new or have changed, and the offset after them."""
+        import changes  # of the warehouse recipe: batches do not need it
+
+        options, state = self._options, _times(start["state"], datetime.fromisoformat)
+        with options.client(options.requests_in_flight) as client:
+            created = {trace.id: trace.created_at for trace in client.traces.list(**options.period)}
+            new, again = changes.plan(state, created, options.window, options.overlap)
+            trace_ids = [*new[: options.max_traces], *again]
+            page = list(changes.read(client, trace_ids, created, again, options.requests_in_flight))
+        changed = [detail for detail, _ in changes.remember(state, page, options.window, options.overlap)]
+        rows = [tuple(row.values()) for detail in changed for row in rows_of(options.table, detail)]
+        after = _times(state, datetime.isoformat)
+        if not page or after == start["state"]:
+            return iter([]), start
+        return iter(rows), {"batch": [detail.id for detail in changed], "state": after}
+
+    def readBetweenOffsets(self, start: dict[str, Any], end: dict[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002
+        """Read the traces of a batch again, after a failure."""
+        for detail in read_traces(self._options, Share(end["batch"], self._options.requests_in_flight)):
+            yield from (tuple(row.values()) for row in rows_of(self._options.table, detail))
+
+
+def _times(state: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a copy of the state of a stream with other times: datetimes for `changes`, text for the offset."""
+    if not state:
+        return {}
+    recent = {trace_id: convert(moment) for trace_id, moment in state["recent"].items()}
+    return {"newest": state["newest"] and convert(state["newest"]), "recent": recent, "open": dict(state["open"])}
 
 
 def read_traces(options: Options, share: Share) -> Iterator[models.TraceDetail]:

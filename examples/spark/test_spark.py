@@ -7,28 +7,42 @@ import json
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
+import pyarrow.parquet
+import pyspark
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from artanis_client import models
 from artanis_client.sandbox import Sandbox
-from artanis_spark import COLUMNS, ArtanisDataSource, ArtanisReader, Options, Share, read_traces, rows_of
-from support import KEY, LIMIT, Answer, Request, Server, ids, serve, span, trace
+from artanis_spark import (
+    COLUMNS,
+    ArtanisDataSource,
+    ArtanisReader,
+    ArtanisStreamReader,
+    Options,
+    Share,
+    read_traces,
+    rows_of,
+)
+from support import IS_SLOW, KEY, LIMIT, Answer, Request, Server, ids, serve, span, trace, wait_until
 
 HERE = Path(__file__).parent
 TRACES = 200
 SANDBOX_KEY = "sandbox-key"
+slow = pytest.mark.skipif(not IS_SLOW, reason="takes minutes: make spark SLOW=1")
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +114,18 @@ def load(spark: SparkSession, **options: Any) -> DataFrame:
 
 
 def rows(frame: DataFrame) -> list[dict[str, Any]]:
-    """Return the rows with JSON decoded, sorted by id."""
+    """Return the rows with JSON and times as the API has them, sorted by id."""
+    return sorted((decode(row.asDict()) for row in frame.collect()), key=lambda row: str(row["id"]))
+
+
+def decode(row: dict[str, Any]) -> dict[str, Any]:
     json_columns = {name for columns in COLUMNS.values() for name, kind in columns.items() if kind == "json"}
-    found = []
-    for row in frame.collect():
-        values = row.asDict()
-        for name, value in values.items():
-            if name in json_columns and value is not None:
-                values[name] = json.loads(value)
-            elif isinstance(value, datetime):
-                values[name] = value.isoformat(timespec="milliseconds") + "Z"
-        found.append(values)
-    return sorted(found, key=lambda row: str(row["id"]))
+    for name, value in row.items():
+        if name in json_columns and value is not None:
+            row[name] = json.loads(value)
+        elif isinstance(value, datetime):
+            row[name] = value.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return row
 
 
 def held_by(sandbox: Sandbox) -> dict[str, list[dict[str, Any]]]:
@@ -264,6 +278,47 @@ def command_of(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
 
 
+@slow
+def test_a_stream(spark: SparkSession, odd: Server, tmp_path: Path) -> None:
+    """Runs of a stream append new traces and what was reviewed since the last run, and nothing else."""
+    now = datetime.now(UTC)
+    details = {f"t{number}": detail(f"t{number}", now - timedelta(hours=number + 1)) for number in range(4)}
+    serve_details(odd, details)
+
+    def run() -> list[dict[str, Any]]:
+        before = spark.read.parquet(str(tmp_path / "rows")).count() if (tmp_path / "rows").exists() else 0
+        stream = spark.readStream.format("artanis").options(profile="odd", max_traces=3).load()
+        writer = stream.select("trace_id", "outcome").writeStream.option("checkpointLocation", str(tmp_path / "checks"))
+        writer.trigger(availableNow=True).start(str(tmp_path / "rows"), format="parquet").awaitTermination()
+        found = spark.read.parquet(str(tmp_path / "rows")).collect()
+        assert len(found) >= before
+        return sorted((row.asDict() for row in found), key=lambda row: str(row["trace_id"]))
+
+    assert [row["trace_id"] for row in run()] == ["t1", "t2", "t3"]
+    assert [row["trace_id"] for row in run()] == ["t0", "t1", "t2", "t3"]
+    assert len(run()) == 4
+    details["t2"]["spans"][0]["approvedOutput"] = "x"
+    details["late"] = detail("late", now - timedelta(hours=20))
+    details["too late"] = detail("too late", now - timedelta(hours=30))
+    found = run()
+    assert [row["trace_id"] for row in found] == ["late", "t0", "t1", "t2", "t2", "t3"]
+    assert {row["outcome"] for row in found if row["trace_id"] == "t2"} == {"unreviewed", "corrected"}
+
+
+def detail(name: str, created: datetime) -> dict[str, Any]:
+    moment = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {**trace(id=name, createdAt=moment), "spans": [span(id=name, approvedOutput=None)], "feedback": []}
+
+
+def serve_details(server: Server, details: dict[str, dict[str, Any]]) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path.startswith("/api/traces?"):
+            return Answer(body={"traces": [{**one, "spans": 0, "feedback": 0} for one in details.values()]})
+        return Answer(body=details[unquote(request.path.rpartition("/")[2])])
+
+    server.answers = [answer]
+
+
 def test_secrecy(spark: SparkSession, odd: Server, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The key is neither in the job's configuration nor in its plan, event log or task arguments."""
     serve(odd, 4, lambda trace_id: Answer(403, {"error": f"not with {KEY}"}) if trace_id == ids(4)[3] else None)
@@ -282,6 +337,43 @@ def test_secrecy(spark: SparkSession, odd: Server, folder: Path, capfd: pytest.C
     for key in (KEY, SANDBOX_KEY):
         assert key not in configuration + plan + str(failed.value)
         assert key.encode() not in arguments + b"".join(logs)
+
+
+JOB = """
+import os, sys
+from pyspark.sql import SparkSession
+from artanis_spark import ArtanisDataSource
+
+spark = SparkSession.builder.master("local-cluster[2,1,1024]").getOrCreate()
+spark.dataSource.register(ArtanisDataSource)
+frame = spark.read.format("artanis").options(requests_in_flight=32, parallel_tasks=2, partition_size=1000).load()
+frame.write.parquet(sys.argv[1])
+print("partitions", frame.rdd.getNumPartitions())
+"""
+
+
+@slow
+def test_a_killed_executor(tmp_path: Path) -> None:
+    """A cluster of two workers reads 20,000 traces once each, though requests fail and one worker is killed."""
+    home = tmp_path / "home"  # workers write into it
+    home.mkdir()
+    for path in Path(pyspark.__file__).parent.iterdir():
+        (home / path.name).symlink_to(path)
+    with Sandbox(traces=20_000, fault_rate=0.05) as sandbox:
+        environment = {**os.environ, **python(), **sandbox.environment, "SPARK_HOME": str(home)}
+        command = [sys.executable, "-c", JOB, str(tmp_path / "spans")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as job:
+            wait_until(lambda: sandbox.request_count > 8000 or job.poll() is not None, 10 * LIMIT)
+            executors = descendants(job.pid, "CoarseGrainedExecutorBackend")
+            assert len(executors) == 2
+            os.kill(executors[0], signal.SIGKILL)
+            assert job.communicate(timeout=20 * LIMIT)[0].split()[-1] == "20"
+        assert job.returncode == 0
+        assert sandbox.request_count > 20_000
+        sandbox.fault_rate = 0
+        held = held_by(sandbox)["spans"]
+    found = [decode(row) for row in pyarrow.parquet.read_table(tmp_path / "spans").to_pylist()]
+    assert sorted(found, key=lambda row: str(row["id"])) == held
 
 
 # Without Spark
@@ -330,6 +422,25 @@ def test_skipped_traces_are_counted(monkeypatch: pytest.MonkeyPatch, caplog: pyt
         monkeypatch.setenv(f"ARTANIS_{name.upper()}", str(value))
     assert len(list(read_traces(Options({}), Share(ids(6), 2)))) == 4
     assert "Skipped 2 of 6 traces." in caplog.messages
+    server.close()
+
+
+def test_a_stream_that_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is read again has the same traces, whatever came after it."""
+    server, details = Server(), {name: detail(name, datetime.now(UTC)) for name in "ab"}
+    serve_details(server, details)
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(f"ARTANIS_{name.upper()}", str(value))
+    reader = ArtanisStreamReader(Options({"table": "traces"}))
+    start = reader.initialOffset()
+    first, end = reader.read(start)
+    details["c"] = detail("c", datetime.now(UTC))
+    assert list(reader.readBetweenOffsets(start, json.loads(json.dumps(end)))) == list(first)
+    server.requests.clear()
+    found, after = reader.read(json.loads(json.dumps(end)))
+    assert [row[0] for row in found] == ["c"]
+    assert len(server.requests) == 1 + 3  # the list, and the unreviewed traces
+    assert reader.read(after)[1] is after
     server.close()
 
 
