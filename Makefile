@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse schedule spark bench-warehouse bench-spark docs-drift docs-drift-accept bench bench-stress build lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy warehouse schedule spark bench-warehouse bench-spark docs-drift docs-drift-accept bench bench-ids bench-stress build lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -165,6 +165,9 @@ spec-diff: setup ## List what changed in openapi.yaml, breaking changes first (5
 
 bench: setup ## Measure speed, as ratios to plain tools (5 min)
 	@$(BIN)/python benchmarks/bench.py
+
+bench-ids: setup ## Measure the memory of traces.ids and traces.list (1 min)
+	@$(BIN)/python benchmarks/ids.py
 
 bench-stress: setup ## Measure reading under rate limits and faults, as shares of what is possible (10 min)
 	@$(BIN)/python benchmarks/stress.py

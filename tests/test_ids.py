@@ -135,7 +135,7 @@ def test_memory(server: Server) -> None:
         assert len(found) == count
         return most
 
-    assert (peak(16_000) - peak(1600)) / 14_400 < 150  # bytes for each id; a listed trace takes 2 KiB
+    assert (peak(16_000) - peak(1600)) / 14_400 < 150  # bytes for each id; a listed trace takes 1.6 KiB
 
 
 def test_without_ijson(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A Dagster job that loads several projects, each in a task of its own: one that fails does not stop the others.
+"""A Dagster job that loads several projects, each in a separate task: one that fails does not stop the others.
 
 pip install dagster; dagster job execute -f schedule.py -c projects.yaml
 
@@ -39,5 +39,5 @@ def load_project(slug: str) -> None:
 
 @job
 def load_artanis() -> None:
-    """Load each project in a task of its own."""
+    """Load each project in a separate task."""
     projects().map(load_project)

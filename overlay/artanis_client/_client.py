@@ -171,7 +171,7 @@ class Traces(_TracesBase):
     ) -> builtins.list[str]:
         """Return the ids of `list`, newest first, in little memory. Needs the extra `stream`.
 
-        The list is parsed as it arrives, and only the ids are kept: 100 bytes for each, where `list` takes 2 KiB.
+        The list is parsed as it arrives, and only the ids are kept: 100 bytes for each, where `list` takes 1.6 KiB.
 
         Args:
             project_slug, project_id, since, until: As for `list`.
