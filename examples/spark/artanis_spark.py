@@ -121,8 +121,8 @@ class Options:
             project_slug=self.project, profile=self.profile, max_retries=5, max_connections=requests_in_flight
         )
 
-    def split(self, ids: list[str]) -> list[Share]:
-        """Divide traces, and the requests in flight, among the tasks."""
+    def split(self, ids: list[str], scope: dict[str, str]) -> list[Share]:
+        """Divide the traces of a client's scope, and the requests in flight, among the tasks."""
         count = max(1, -(-len(ids) // self.partition_size))
         if not self.parallel_tasks:
             count = min(count, max(1, self.requests_in_flight // 4))
@@ -131,7 +131,7 @@ class Options:
             count = at_once = self.requests_in_flight
         ends = [number * len(ids) // count for number in range(count + 1)]
         each = self.requests_in_flight // at_once
-        return [Share(ids[start:end], each) for start, end in itertools.pairwise(ends)]
+        return [Share(ids[start:end], each, scope) for start, end in itertools.pairwise(ends)]
 
 
 _NUMBERS = {
@@ -153,12 +153,13 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
 
 
 class Share(InputPartition):
-    """The traces that one task reads, and how many requests it may have in flight."""
+    """The traces that one task reads, how many requests it may have in flight, and the scope that the ids are from."""
 
-    def __init__(self, trace_ids: list[str], requests_in_flight: int) -> None:
+    def __init__(self, trace_ids: list[str], requests_in_flight: int, scope: dict[str, str]) -> None:
         super().__init__(None)
         self.trace_ids = trace_ids
         self.requests_in_flight = requests_in_flight
+        self.scope = scope
 
 
 class ArtanisDataSource(DataSource):
@@ -196,7 +197,7 @@ class ArtanisReader(DataSourceReader):
     def partitions(self) -> Sequence[InputPartition]:
         """Divide the traces among the tasks."""
         with self._options.client() as client:
-            return self._options.split(client.traces.ids(**self._options.period))
+            return self._options.split(client.traces.ids(**self._options.period), client.scope)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a partition."""
@@ -225,7 +226,7 @@ class ArtanisStreamReader(SimpleDataSourceStreamReader):
 
     def initialOffset(self) -> dict[str, Any]:
         """Return the offset before the first trace."""
-        return {"batch": [], "state": {}}
+        return {"batch": [], "scope": {}, "state": {}}
 
     def read(self, start: dict[str, Any]) -> tuple[Iterator[tuple[Any, ...]], dict[str, Any]]:
         """Return the rows of the traces that are new or have changed, and the offset after them."""
@@ -233,6 +234,9 @@ class ArtanisStreamReader(SimpleDataSourceStreamReader):
 
         options, state = self._options, _times(start["state"], datetime.fromisoformat)
         with options.client(options.requests_in_flight) as client:
+            scope = client.scope
+            if start["scope"] not in ({}, scope):
+                raise ValueError(f"The checkpoint is from {start['scope']}. Stream {scope} with another checkpoint.")
             created = {trace.id: trace.created_at for trace in client.traces.list(**options.period)}
             new, again = changes.plan(state, created, options.window, options.overlap)
             trace_ids = [*new[: options.max_traces], *again]
@@ -242,11 +246,11 @@ class ArtanisStreamReader(SimpleDataSourceStreamReader):
         after = _times(state, datetime.isoformat)
         if not page or after == start["state"]:
             return iter([]), start
-        return iter(rows), {"batch": [detail.id for detail in changed], "state": after}
+        return iter(rows), {"batch": [detail.id for detail in changed], "scope": scope, "state": after}
 
     def readBetweenOffsets(self, start: dict[str, Any], end: dict[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002
         """Read the traces of a batch again, after a failure."""
-        for detail in read_traces(self._options, Share(end["batch"], self._options.requests_in_flight)):
+        for detail in read_traces(self._options, Share(end["batch"], self._options.requests_in_flight, end["scope"])):
             yield from (tuple(row.values()) for row in rows_of(self._options.table, detail))
 
 
@@ -267,6 +271,12 @@ def read_traces(options: Options, share: Share) -> Iterator[models.TraceDetail]:
         skipped = progress.skipped
 
     with options.client(share.requests_in_flight) as client:
+        for name in ("base_url", "org_slug"):
+            if client.scope[name] != share.scope[name]:  # every trace would seem to be gone
+                raise ValueError(
+                    f"The driver has {name} {share.scope[name]}, but a worker has {client.scope[name]}. Give them the"
+                    " same environment."
+                )
         yield from client.traces.iter(
             trace_ids=share.trace_ids, concurrency=share.requests_in_flight, on_error="skip", on_progress=count
         )

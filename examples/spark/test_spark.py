@@ -328,9 +328,10 @@ def test_secrecy(spark: SparkSession, odd: Server, folder: Path, capfd: pytest.C
     frame.collect()
     frame.explain("extended")
     reader = ArtanisReader(Options({"profile": "odd"}))
+    shares = reader.partitions()
     configuration = str(spark.sparkContext.getConf().getAll()) + str(spark.sql("SET").collect())
     plan = "".join(capfd.readouterr()) + str(frame._jdf.queryExecution().toString())
-    arguments = pickle.dumps([reader, Share(["a"], 1), ArtanisDataSource({"project": "x"})])
+    arguments = pickle.dumps([reader, shares, ArtanisDataSource({"project": "x"})])
     logs = [path.read_bytes() for path in (folder / "events").rglob("*") if path.is_file()]
     assert "artanis" in plan
     assert any(b"SparkListenerTaskEnd" in log and b"403 Forbidden" in log for log in logs)
@@ -383,7 +384,7 @@ def test_shares() -> None:
     """Traces and requests in flight are divided evenly, and all tasks at once never exceed the limit."""
 
     def split(count: int, **options: Any) -> tuple[list[int], int]:
-        shares = Options({name: str(value) for name, value in options.items()}).split(ids(count))
+        shares = Options({name: str(value) for name, value in options.items()}).split(ids(count), {})
         assert [one for share in shares for one in share.trace_ids] == ids(count)
         (each,) = {share.requests_in_flight for share in shares}
         return [len(share.trace_ids) for share in shares], each
@@ -414,19 +415,22 @@ def test_options(options: dict[str, str], message: str) -> None:
 
 
 def test_skipped_traces_are_counted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A worker logs how many traces of its share are gone or do not match the contract."""
+    """A worker logs how many traces are gone or do not match the contract; it fails if it reads from elsewhere."""
     server = Server()
     answers = {ids(6)[1]: Answer(404, {"error": "Not found"}), ids(6)[4]: Answer(body={"id": "x"})}
     serve(server, 6, answers.get)
     for name, value in server.credentials.items():
         monkeypatch.setenv(f"ARTANIS_{name.upper()}", str(value))
-    assert len(list(read_traces(Options({}), Share(ids(6), 2)))) == 4
+    scope = {"base_url": server.url, "org_slug": "my-org"}
+    assert len(list(read_traces(Options({}), Share(ids(6), 2, scope)))) == 4
     assert "Skipped 2 of 6 traces." in caplog.messages
+    with pytest.raises(ValueError, match="The driver has org_slug other, but a worker has my-org"):
+        list(read_traces(Options({}), Share(ids(6), 2, scope | {"org_slug": "other"})))
     server.close()
 
 
 def test_a_stream_that_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that is read again has the same traces, whatever came after it."""
+    """A batch that is read again has the same traces, and only from where the checkpoint is from."""
     server, details = Server(), {name: detail(name, datetime.now(UTC)) for name in "ab"}
     serve_details(server, details)
     for name, value in server.credentials.items():
@@ -441,6 +445,9 @@ def test_a_stream_that_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row[0] for row in found] == ["c"]
     assert len(server.requests) == 1 + 3  # the list, and the unreviewed traces
     assert reader.read(after)[1] is after
+    monkeypatch.setenv("ARTANIS_ORG_SLUG", "other")
+    with pytest.raises(ValueError, match=r"The checkpoint is from .*'my-org'"):
+        reader.read(after)
     server.close()
 
 
