@@ -142,6 +142,7 @@ spark: setup .venv-spark/.ready ## Check and test examples/spark, in an environm
 	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" > /dev/null || { echo "make spark needs Java 17 or newer, and finds none in JAVA_HOME or PATH."; exit 1; }
 	@$(BIN)/mypy --python-executable .venv-spark/bin/python --follow-imports silent examples/spark/*.py
 	PYTHONPATH=generated:overlay:examples/spark:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-spark/bin/python -m pytest -q examples/spark $(PYTEST_ARGS)
+	$(if $(SLOW),@$(MAKE) --no-print-directory bench-spark)
 
 bench-spark: .venv-spark/.ready ## Measure two Spark workers against one process (3 min; LATENCY=0.3 TRACES=4000: on a busy machine)
 	@SPARK_LOCAL_IP=127.0.0.1 PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay:$(CURDIR)/examples/spark .venv-spark/bin/python examples/spark/bench.py
