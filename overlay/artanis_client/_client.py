@@ -169,7 +169,7 @@ class Traces(_TracesBase):
         since: date | str | None = None,
         until: date | str | None = None,
     ) -> builtins.list[str]:
-        """Return the ids of `list`, newest first, in little memory. Needs the extra `stream`.
+        """Return the ids of the traces that `list` returns, in little memory. Needs the extra `stream`.
 
         The list is parsed as it arrives, and only the ids are kept: 100 bytes for each, where `list` takes 1.6 KiB.
 

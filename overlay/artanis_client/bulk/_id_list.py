@@ -65,7 +65,7 @@ class _Reading:
 
 
 class _ListBody(Body):
-    """Keeps of a long list only the ids."""
+    """Keeps only the ids of a long list."""
 
     def __init__(self, response: httpx.Response, select: Filter) -> None:
         super().__init__(response)
