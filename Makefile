@@ -10,7 +10,7 @@ UV := .venv-uv/bin/uv
 INSTALL := $(UV) pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy recipes warehouse bench-warehouse notebook docs-drift docs-drift-accept bench bench-stress docs build release-check lock clean
+.PHONY: help setup demo test checks lint types validate generate check-generated spec-diff api-check unit coverage lowest successor newest slow busy recipes warehouse schedule spark bench-warehouse bench-spark notebook docs-drift docs-drift-accept bench bench-ids bench-stress docs build release-check lock clean
 
 help: ## Show this list (times: on two cores, once the packages have been downloaded)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,11 +119,13 @@ successor: setup .venv-successor/.ready ## Run the tests of the core with httpx2
 CORE := $(patsubst %,tests/test_%.py,call client credentials errors http pace periods retries secrecy tls)
 OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'
 
-slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, all recipes, the warehouse killed (10 min)
+slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, all recipes, some of them killed (20 min; needs Java 17)
 	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory notebook
 	@$(MAKE) --no-print-directory recipes PYTEST_ARGS=
 	@$(MAKE) --no-print-directory warehouse SLOW=1
+	@$(MAKE) --no-print-directory schedule
+	@$(MAKE) --no-print-directory spark SLOW=1
 
 busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
 	$(call install-wheel,.venv-unit)
@@ -131,7 +133,7 @@ busy: setup .venv-unit/.ready ## Run the tests three times, in random order, whi
 	@$(BIN)/python scripts/busy.py 3 .venv-unit/bin/python -m pytest -q -n auto $(PYTEST_ARGS)
 
 warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
-	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent examples/warehouse/*.py
+	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent $(filter-out %schedule.py,$(wildcard examples/warehouse/*.py))
 	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-warehouse/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
 
 recipes: setup .venv-recipes/.ready ## Check and test examples/evaluation, in an environment with datasets, Inspect and others (30 s)
@@ -140,6 +142,19 @@ recipes: setup .venv-recipes/.ready ## Check and test examples/evaluation, in an
 
 notebook: .venv-notebook/.ready ## Run examples/reviews.ipynb, in an environment with Jupyter and pandas (20 s)
 	@cd examples && env -u ARTANIS_API_KEY PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay $(CURDIR)/.venv-notebook/bin/jupyter-execute --kernel_name=python3 reviews.ipynb
+
+schedule: setup .venv-scheduler/.ready ## Test examples/warehouse under a real scheduler, Dagster (1 min)
+	@$(BIN)/mypy --python-executable .venv-scheduler/bin/python --follow-imports silent examples/warehouse/*schedule.py
+	PYTHONPATH=generated:overlay:examples/warehouse .venv-scheduler/bin/python -m pytest -q -W ignore examples/warehouse/test_schedule.py
+
+spark: setup .venv-spark/.ready ## Check and test examples/spark, in an environment with PySpark; needs Java 17 (1 min; SLOW=1: a cluster, 20,000 traces)
+	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" > /dev/null || { echo "make spark needs Java 17 or newer, and finds none in JAVA_HOME or PATH."; exit 1; }
+	@$(BIN)/mypy --python-executable .venv-spark/bin/python --follow-imports silent examples/spark/*.py
+	PYTHONPATH=generated:overlay:examples/spark:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-spark/bin/python -m pytest -q examples/spark $(PYTEST_ARGS)
+	$(if $(SLOW),@$(MAKE) --no-print-directory bench-spark)
+
+bench-spark: .venv-spark/.ready ## Measure two Spark workers against one process (3 min; LATENCY=0.3 TRACES=4000: on a busy machine)
+	@SPARK_LOCAL_IP=127.0.0.1 PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay:$(CURDIR)/examples/spark .venv-spark/bin/python examples/spark/bench.py
 
 bench-warehouse: .venv-warehouse/.ready ## Measure the load into DuckDB against traces.iter (2 min)
 	@PYTHONPATH=$(CURDIR)/generated:$(CURDIR)/overlay .venv-warehouse/bin/python examples/warehouse/bench.py
@@ -160,6 +175,9 @@ spec-diff: setup ## List what changed in openapi.yaml, breaking changes first (5
 
 bench: setup ## Measure speed, as ratios to plain tools (5 min)
 	@$(BIN)/python benchmarks/bench.py
+
+bench-ids: setup ## Measure the memory of traces.ids and traces.list (1 min)
+	@$(BIN)/python benchmarks/ids.py
 
 bench-stress: setup ## Measure reading under rate limits and faults, as shares of what is possible (10 min)
 	@$(BIN)/python benchmarks/stress.py
@@ -183,10 +201,12 @@ lock: $(UV) ## Pin all requirements anew, as pyproject.toml allows (10 s)
 	$(LOCK) pyproject.toml --group demo --extra sandbox -c requirements/test.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --group test --all-extras --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group successor -o requirements/successor.txt
-	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra parquet --extra sandbox -c requirements/test.txt -o requirements/docs.txt
+	$(LOCK) pyproject.toml --group docs --extra cli --extra contract --extra fast --extra parquet --extra sandbox --extra stream -c requirements/test.txt -o requirements/docs.txt
 	$(LOCK) pyproject.toml --group notebook --extra sandbox -o requirements/notebook.txt
 	$(LOCK) pyproject.toml --group warehouse --extra sandbox -o requirements/warehouse.txt
 	$(LOCK) pyproject.toml --group recipes --extra sandbox --extra parquet -o requirements/recipes.txt
+	$(LOCK) pyproject.toml --group scheduler --extra sandbox -c requirements/warehouse.txt -o requirements/scheduler.txt
+	$(LOCK) pyproject.toml --group spark --extra sandbox --extra stream -o requirements/spark.txt
 LOCK := $(UV) pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
 clean: ## Return to a fresh clone

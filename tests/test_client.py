@@ -267,6 +267,7 @@ def test_repr_says_what_and_never_the_key(server: Server) -> None:
     assert "my-project" in shown
     assert "the argument api_key" in shown
     assert KEY not in shown
+    assert client.scope == {"base_url": server.url, "org_slug": "my-org", "project_slug": "my-project"}
     client.close()
 
 

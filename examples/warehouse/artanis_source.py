@@ -7,13 +7,13 @@ state of the source, together with the data.
 The client finds the API key and the organization itself (environment, profile); they are never passed to dlt.
 """
 
-import hashlib
 import json
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
 import orjson
@@ -27,10 +27,10 @@ from artanis_client import (
     ArtanisError,
     NotFoundError,
     Outcome,
-    Progress,
     examples,
     models,
 )
+from changes import Changed, Read, digest, plan, read, remember
 
 PAGE = 500  # traces that dlt processes together
 
@@ -120,21 +120,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-class Read(NamedTuple):
-    """The result of reading one trace."""
-
-    trace_id: str
-    created_at: datetime
-    detail: models.TraceDetail | None
-    """None if the trace was skipped: it is gone, or does not match the contract."""
-    again: bool
-    """Whether an earlier run has already read this trace."""
-
-
 PageReader = Callable[[], list[Read] | None]
-
-Changed = tuple[models.TraceDetail, bool]
-"""A trace that is new or has changed, and whether an earlier run has already read it."""
 
 
 @dlt.source(name="artanis", max_table_nesting=0)
@@ -172,13 +158,7 @@ def artanis(
         return Artanis(project_slug=project_slug, profile=profile, max_retries=5, max_connections=concurrency)
 
     def remembered(kind: str) -> dict[str, Any]:
-        state = dlt.current.source_state()
-        if state.setdefault("project", project_slug) != project_slug:
-            raise ArtanisError(
-                f"This pipeline already holds project {state['project']}. Load {project_slug} with another"
-                " pipeline, into another dataset."
-            )
-        known: dict[str, Any] = state.setdefault(kind, {})
+        known: dict[str, Any] = dlt.current.source_state().setdefault(kind, {})
         return known
 
     loaded = _file_format(dlt.current.pipeline(), file_format)
@@ -193,14 +173,15 @@ def artanis(
     def prompt_histories() -> Iterator[tuple[models.Prompt, models.PromptHistory]]:
         known = remembered("prompts")
         with client() as artanis:
+            _check_scope(artanis)
             for prompt in artanis.prompts.list():
                 try:
                     history = artanis.prompts.get(prompt.id)
                 except (NotFoundError, APIResponseValidationError) as error:
                     _log.warning("Skipping prompt %s: %s", prompt.id, error)
                     continue
-                if known.get(prompt.id) != (digest := _digest(prompt, history)):
-                    known[prompt.id] = digest
+                if known.get(prompt.id) != (found := digest(prompt, history)):
+                    known[prompt.id] = found
                     yield prompt, history
 
     @dlt.transformer(data_from=prompt_histories, **table("prompts"))
@@ -223,20 +204,13 @@ def artanis(
     def read_pages() -> Generator[list[Read]]:
         state = remembered("traces")
         with client() as artanis:
+            _check_scope(artanis)
             created = {trace.id: trace.created_at for trace in artanis.traces.list()}
-            new, again = _plan(state, created, window, overlap)
+            new, again = plan(state, created, window, overlap)
             page: list[Read] = []
 
-            def take(progress: Progress) -> None:
-                if progress.waiting is not None:  # nothing was read: the server makes the loop wait
-                    return
-                asked = progress.trace_id  # the response may contain a different id
-                page.append(Read(asked, created[asked], None, asked in again))
-
-            for detail in artanis.traces.iter(
-                trace_ids=[*new, *again], concurrency=concurrency, on_error="skip", on_progress=take
-            ):
-                page[-1] = page[-1]._replace(detail=detail)
+            for one in read(artanis, [*new, *again], created, again, concurrency):
+                page.append(one)
                 if len(page) >= PAGE:
                     yield page.copy()
                     page.clear()
@@ -248,7 +222,7 @@ def artanis(
     def trace_details(page: list[Read]) -> list[Changed] | None:
         state = remembered("traces")
         is_first = not state
-        changed = _remember(state, page, window, overlap)
+        changed = remember(state, page, window, overlap)
         return changed if changed or is_first else None
 
     @dlt.transformer(data_from=trace_details, **table("traces"))
@@ -271,6 +245,23 @@ def artanis(
         *(prompt_histories, prompts, prompt_versions),
         *(trace_pages, trace_details, traces, spans, feedback, evaluation_examples),
     )
+
+
+def _check_scope(client: Artanis) -> None:
+    """Record what the pipeline holds, or raise ArtanisError if it already holds something else."""
+    url = urlsplit(client.scope["base_url"])
+    scope = client.scope | {"base_url": url.netloc.lower() + url.path}
+    # Not in the state of the source, which a full refresh discards: it would replace one project by another.
+    held = dlt.current.source_state("artanis_scope").setdefault("scope", scope)
+    if held != scope:
+        raise ArtanisError(
+            f"This pipeline already holds {_describe(**held)}. Load {_describe(**scope)} with another pipeline, into"
+            " another dataset."
+        )
+
+
+def _describe(base_url: str, org_slug: str, project_slug: str = "", project_id: str = "") -> str:
+    return f"project {project_slug or project_id} of organization {org_slug} at {base_url}"
 
 
 def _file_format(pipeline: SupportsPipeline, chosen: TLoaderFileFormat | None) -> TLoaderFileFormat:
@@ -309,80 +300,6 @@ def _in_background(pages: Generator[list[Read]]) -> Iterator[PageReader | None]:
     finally:
         with lock:
             pages.close()
-
-
-# Deciding which traces to read, and recording which were read
-
-
-def _plan(
-    state: dict[str, Any], created: dict[str, datetime], window: timedelta, overlap: timedelta
-) -> tuple[list[str], set[str]]:
-    """Return the new traces, oldest first, and the traces to read again."""
-    window_begin = _before(datetime.now(UTC), window)
-    recent, unfinished = state.get("recent", {}), state.get("open", {})
-    newest = state.get("newest")
-    oldest = None if newest is None else _before(newest, overlap)
-    new = sorted(
-        (moment, trace_id)
-        for trace_id, moment in created.items()
-        if oldest is None or (moment >= oldest and trace_id not in recent and trace_id not in unfinished)
-    )
-    again = {
-        trace_id
-        for trace_id, digest in unfinished.items()
-        if trace_id in created and (digest == _UNREAD or created[trace_id] >= window_begin)
-    }
-    for trace_id in unfinished.keys() - again:
-        del unfinished[trace_id]
-        if trace_id in created:
-            recent[trace_id] = created[trace_id]
-    return [trace_id for _, trace_id in new], again
-
-
-def _remember(state: dict[str, Any], page: list[Read], window: timedelta, overlap: timedelta) -> list[Changed]:
-    """Record in the state what was read, and return the new and changed traces."""
-    now = datetime.now(UTC)
-    window_begin = _before(now, window)
-    recent, unfinished = state.setdefault("recent", {}), state.setdefault("open", {})
-    newest = state.setdefault("newest", None)
-    changed: list[Changed] = []
-    for read in page:
-        # A trace dated in the future must not make all later traces look old.
-        moment = min(read.created_at, now)
-        newest = moment if newest is None else max(newest, moment)
-        if read.detail is None:
-            unfinished[read.trace_id] = _UNREAD
-            continue
-        is_reviewed = read.detail.spans and all(span.approved_output is not None for span in read.detail.spans)
-        if is_reviewed or read.created_at < window_begin:
-            unfinished.pop(read.trace_id, None)
-            recent[read.trace_id] = read.created_at
-        elif unfinished.get(read.trace_id) == (digest := _digest(read.detail)):
-            continue
-        else:
-            unfinished[read.trace_id] = digest
-        changed.append((read.detail, read.again))
-    state["newest"] = newest
-    if newest is not None:
-        oldest = _before(newest, overlap)
-        state["recent"] = {trace_id: moment for trace_id, moment in recent.items() if moment >= oldest}
-    return changed
-
-
-def _before(moment: datetime, span: timedelta) -> datetime:
-    """Subtract `span` from `moment`, or return the earliest possible time if that overflows."""
-    try:
-        return moment - span
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
-
-
-_UNREAD = ""  # replaces the digest of a skipped trace: while it is listed, a later run or client may be able to read it
-
-
-def _digest(*parts: Any) -> str:
-    data = json.dumps([part.to_dict() for part in parts], sort_keys=True).encode()
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 # Rows

@@ -5,6 +5,7 @@ python load.py --project my-project
 
 import argparse
 import gc
+import hashlib
 import re
 import shutil
 import sys
@@ -64,6 +65,16 @@ def clean_up(pipeline: dlt.Pipeline) -> bool:
     return pipeline.has_pending_data
 
 
+def dataset_name(project: str) -> str:
+    """Return a dataset name that no other project slug has: `artanis_my_project` for `my-project`.
+
+    A slug of anything but lower-case ASCII letters, digits and single hyphens gets a suffix.
+    """
+    name = "_".join(["artanis", *re.findall("[a-z0-9]+", project.lower())])
+    is_plain = re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", project)
+    return name if is_plain else f"{name}_{hashlib.sha256(project.encode()).hexdigest()[:8]}"
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,7 +91,7 @@ def main() -> None:
     )
     parser.add_argument("--full-refresh", action="store_true", help="drop the tables and load everything again")
     arguments = parser.parse_args()
-    name = arguments.dataset or "artanis_" + re.sub(r"[^a-z0-9]+", "_", arguments.project.lower()).strip("_")
+    name = arguments.dataset or dataset_name(arguments.project)
     # dlt names the DuckDB file after the pipeline; the prefix is needed because file and dataset names must differ.
     pipeline = dlt.pipeline(f"load_{name}", destination=arguments.destination, dataset_name=name)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import runpy
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,7 +30,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from artanis_client import Artanis, examples, outcome
 from artanis_client.sandbox import Sandbox
 from artanis_source import _COLUMNS, artanis
-from load import load, main
+from load import dataset_name, load, main
 from support import IS_SLOW, KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace
 
 HERE = Path(__file__).parent
@@ -212,9 +214,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 
 
 @pytest.fixture
-def loaded(original: Warehouse, warehouse: Warehouse, sandbox: Sandbox) -> Warehouse:
+def loaded(original: Warehouse, warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """Return a warehouse with everything from the sandbox: a copy, because the first load takes longest."""
     shutil.copytree(original.folder, warehouse.folder)
+    # The original was loaded from the same data, but from another port.
+    monkeypatch.setattr("artanis_source._check_scope", lambda client: None)
     return warehouse
 
 
@@ -763,13 +767,46 @@ def test_odd_answers(warehouse: Warehouse, project: Project) -> None:
     assert project.read() == [""]
 
 
-def test_another_project(warehouse: Warehouse, sandbox: Sandbox) -> None:
-    """A pipeline refuses to load a second project, which would mix the traces of both."""
-    warehouse.run(project_slug=sandbox.project_slug, tables=["traces"])
-    counts = warehouse.counts()
-    with pytest.raises(PipelineStepFailed, match=rf"already holds project {sandbox.project_slug}\. Load another with"):
-        warehouse.run(project_slug="another")
-    assert warehouse.counts() == counts
+def test_another_project(warehouse: Warehouse, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline refuses to load another project, or one of the same slug elsewhere, and keeps what it holds."""
+    project.add("a")
+    warehouse.run(tables=["traces"])
+    counts, url = warehouse.counts(), project.server.url
+    shutil.rmtree(warehouse.folder / "dlt")  # as on another worker
+    host = url.removeprefix("http://")
+    expected = f"already holds project my-project of organization my-org at {host}. Load project "
+    for name, other, full_refresh in (
+        ("ARTANIS_BASE_URL", url.replace("127.0.0.1", "localhost"), False),
+        ("ARTANIS_ORG_SLUG", "another", True),
+        ("ARTANIS_PROJECT_SLUG", "another", False),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, other)
+            with pytest.raises(PipelineStepFailed, match=re.escape(expected)):
+                warehouse.run(tables=["traces"], full_refresh=full_refresh)
+        assert warehouse.counts() == counts
+    monkeypatch.setenv("ARTANIS_BASE_URL", url.replace("http", "HTTP") + "/")
+    assert not warehouse.run(tables=["traces"])
+
+
+def test_dataset_names() -> None:
+    """Each project slug has its own dataset name, and plain slugs keep theirs."""
+    assert [dataset_name(slug) for slug in ("sales", "support-chat", "2026")] == [
+        "artanis_sales",
+        "artanis_support_chat",
+        "artanis_2026",
+    ]
+    odd = ["Sales", "sales-", "support_chat", "support--chat", "support.chat", "日本", "Ελλάδα", "-", "é"]
+    names = [dataset_name(slug) for slug in odd]
+    assert len({*names}) == len(odd)
+    assert all(re.fullmatch(r"artanis(_[a-z0-9]+)*_[0-9a-f]{8}", name) for name in names)
+    assert names[2].startswith("artanis_support_chat_")
+
+
+def test_requirements() -> None:
+    """Before the first release, `pip install -r requirements.txt` takes the client from the clone."""
+    first = (HERE / "requirements.txt").read_text().split()[0]
+    assert tomllib.loads((HERE / first / "pyproject.toml").read_text())["project"]["name"] == "artanis-client"
 
 
 def test_arguments(warehouse: Warehouse, project: Project) -> None:

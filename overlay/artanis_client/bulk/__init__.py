@@ -1,4 +1,4 @@
-"""Many traces in one loop (`client.traces.iter`), every prompt with its versions, and the transport on aiohttp."""
+"""Many traces in one loop, the ids of a long list, every prompt with its versions, and the transport on aiohttp."""
 
 from ._prompts import aread_prompts, read_prompts
 from ._tasks import AsyncDetails
