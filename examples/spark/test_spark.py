@@ -332,12 +332,16 @@ def test_secrecy(spark: SparkSession, odd: Server, folder: Path, capfd: pytest.C
     configuration = str(spark.sparkContext.getConf().getAll()) + str(spark.sql("SET").collect())
     plan = "".join(capfd.readouterr()) + str(frame._jdf.queryExecution().toString())
     arguments = pickle.dumps([reader, shares, ArtanisDataSource({"project": "x"})])
-    logs = [path.read_bytes() for path in (folder / "events").rglob("*") if path.is_file()]
+
+    def log() -> bytes:
+        return b"".join(path.read_bytes() for path in (folder / "events").rglob("*") if path.is_file())
+
+    # Spark writes its log later, in a thread.
+    wait_until(lambda: b"403 Forbidden" in log() and log().count(b"SparkListenerJobEnd") >= 2)
     assert "artanis" in plan
-    assert any(b"SparkListenerTaskEnd" in log and b"403 Forbidden" in log for log in logs)
     for key in (KEY, SANDBOX_KEY):
         assert key not in configuration + plan + str(failed.value)
-        assert key.encode() not in arguments + b"".join(logs)
+        assert key.encode() not in arguments + log()
 
 
 JOB = """
