@@ -22,6 +22,7 @@ from together.lib.utils import check_file
 import mask_pii
 from artanis_client import Artanis, EvaluationExample, examples, export, split, to_arrow
 from artanis_client.sandbox import Sandbox
+from support import NOW
 
 HERE = Path(__file__).parent
 REVIEWED = ["accepted", "corrected"]
@@ -34,7 +35,7 @@ exec("".join(BLOCKS), README)  # noqa: S102
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(traces=40) as sandbox:
+    with Sandbox(traces=40, now=NOW) as sandbox:
         yield sandbox
 
 

@@ -37,7 +37,7 @@ from artanis_spark import (
     read_traces,
     rows_of,
 )
-from support import IS_SLOW, KEY, LIMIT, Answer, Request, Server, ids, serve, span, trace, wait_until
+from support import IS_SLOW, KEY, LIMIT, NOW, Answer, Request, Server, ids, serve, span, trace, wait_until
 
 HERE = Path(__file__).parent
 TRACES = 200
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """The server that drivers and workers find in their environment."""
-    with Sandbox(traces=TRACES) as sandbox:
+    with Sandbox(traces=TRACES, now=NOW) as sandbox:
         yield sandbox
 
 
@@ -364,7 +364,7 @@ def test_a_killed_executor(tmp_path: Path) -> None:
     home.mkdir()
     for path in Path(pyspark.__file__).parent.iterdir():
         (home / path.name).symlink_to(path)
-    with Sandbox(traces=20_000, fault_rate=0.05) as sandbox:
+    with Sandbox(traces=20_000, fault_rate=0.05, now=NOW) as sandbox:
         environment = {**os.environ, **python(), **sandbox.environment, "SPARK_HOME": str(home)}
         command = [sys.executable, "-c", JOB, str(tmp_path / "spans")]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as job:

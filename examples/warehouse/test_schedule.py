@@ -13,6 +13,7 @@ pytest.importorskip("dagster", reason="is in another environment: make slow")
 
 from artanis_client.sandbox import Sandbox
 from schedule import load_artanis
+from support import NOW
 
 
 def test_one_of_two_projects_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ def test_one_of_two_projects_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     slugs = ["unknown", "support-chat"]
-    with Sandbox(traces=20) as sandbox:
+    with Sandbox(traces=20, now=NOW) as sandbox:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
         run = load_artanis.execute_in_process(

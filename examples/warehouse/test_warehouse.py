@@ -31,7 +31,7 @@ from artanis_client import Artanis, examples, outcome
 from artanis_client.sandbox import Sandbox
 from artanis_source import _COLUMNS, artanis
 from load import dataset_name, load, main
-from support import IS_SLOW, KEY, LIMIT, PROMPT, Answer, Request, Server, span, trace
+from support import IS_SLOW, KEY, LIMIT, NOW, PROMPT, Answer, Request, Server, span, trace
 
 HERE = Path(__file__).parent
 EVERYTHING = 36500
@@ -197,7 +197,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(traces=TRACES) as sandbox:
+    with Sandbox(traces=TRACES, now=NOW) as sandbox:
         use(sandbox, monkeypatch)
         yield sandbox
 
@@ -206,7 +206,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder = tmp_path_factory.mktemp("original")
     warehouse = Warehouse(folder / "warehouse")
-    with Sandbox(traces=TRACES) as sandbox, pytest.MonkeyPatch.context() as monkeypatch:
+    with Sandbox(traces=TRACES, now=NOW) as sandbox, pytest.MonkeyPatch.context() as monkeypatch:
         isolate(monkeypatch, folder)
         use(sandbox, monkeypatch)
         warehouse.run()
@@ -295,7 +295,7 @@ def test_every_row(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, traces
     """The warehouse holds exactly what the sandbox holds, even if one request in twenty fails."""
     if traces == 100:
         retry_at_once(monkeypatch)
-    with Sandbox(traces=traces, fault_rate=0.05) as sandbox:
+    with Sandbox(traces=traces, fault_rate=0.05, now=NOW) as sandbox:
         use(sandbox, monkeypatch)
         assert warehouse.run(concurrency=concurrency)
         assert sandbox.request_count > 1 + 3 + 1 + traces  # some were retried
@@ -370,7 +370,7 @@ def test_file_format(warehouse: Warehouse, sandbox: Sandbox, file_format: str) -
 
 def test_parquet_files(tmp_path: Path, command: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """In Parquet files, free-form JSON is text that any JSON parser can read."""
-    with Sandbox(traces=20) as sandbox:
+    with Sandbox(traces=20, now=NOW) as sandbox:
         use(sandbox, monkeypatch)
         monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
         command("--destination", "filesystem", "--file-format", "parquet")
@@ -686,7 +686,7 @@ def test_a_rate_limit(warehouse: Warehouse, project: Project) -> None:
 
 def test_undocumented(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that is not in the contract is kept in `additional_properties` under its original name."""
-    with Sandbox(traces=5, drift=["undocumented-field", "undocumented-nested-field"]) as sandbox:
+    with Sandbox(traces=5, drift=["undocumented-field", "undocumented-nested-field"], now=NOW) as sandbox:
         use(sandbox, monkeypatch)
         warehouse.run()
         assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
@@ -919,7 +919,7 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_folder: b
     rng = random.Random(7)
     warehouse = Warehouse(tmp_path)
     warehouse.path, warehouse.dataset = tmp_path / "load_artanis_support_chat.duckdb", "artanis_support_chat"
-    with Sandbox(traces=100) as sandbox:
+    with Sandbox(traces=100, now=NOW) as sandbox:
         use(sandbox, monkeypatch)
         with launch(tmp_path, "-c", KILLED_RUNS) as program:
             assert program.stdin
@@ -1150,7 +1150,7 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for count in (5_000, 20_000):
         folder = tmp_path / str(count)
         folder.mkdir()
-        with Sandbox(traces=count) as sandbox:
+        with Sandbox(traces=count, now=NOW) as sandbox:
             use(sandbox, monkeypatch)
             output = finish(launch(folder, "-c", program), limit=10 * HANG)
         most.append(int(output.splitlines()[-1]) / 1024)
