@@ -43,8 +43,8 @@ def one_parsed_contract(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # By the kind of drift in the sandbox: operation, kind, status, path, and what was seen.
 NAMED: dict[str, list[tuple[str, str, int, str, str]]] = {
-    "undocumented-field": [("listPrompts", "undocumented field", 200, "$.prompts[*].language", "string")],
-    "undocumented-nested-field": [("getTrace", "undocumented field", 200, "$.spans[*].score", "number")],
+    "undocumented-field": [("listPrompts", "undocumented field", 200, "$.prompts[*].undocumented", "string")],
+    "undocumented-nested-field": [("getTrace", "undocumented field", 200, "$.spans[*].undocumented", "number")],
     "missing-field": [
         ("listPrompts", "missing field", 200, "$.prompts[*].content", ""),
         ("getPrompt", "missing field", 200, "$.versions[*].content", ""),
@@ -166,7 +166,7 @@ def test_ids_are_found_under_another_key() -> None:
     """Details are checked even if the key around their list is renamed."""
     with Sandbox(traces=8, drift=["renamed-key", "undocumented-nested-field"]) as sandbox:
         report = check(sandbox.credentials)
-    assert ("getTrace", "undocumented field", 200, "$.spans[*].score", "number") in findings(report)
+    assert ("getTrace", "undocumented field", 200, "$.spans[*].undocumented", "number") in findings(report)
 
 
 def test_what_is_provisional_is_settled() -> None:

@@ -690,8 +690,9 @@ def test_undocumented(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> 
         use(sandbox, monkeypatch)
         warehouse.run()
         assert {table: warehouse.rows(table) for table in TABLES} == held_by(sandbox)
-    assert warehouse.query("SELECT DISTINCT additional_properties.score::DOUBLE AS s FROM spans") == [{"s": 0.93}]
-    assert {row["additional_properties"]["language"] for row in warehouse.rows("prompts")} == {"en"}
+    numbers = warehouse.query("SELECT DISTINCT additional_properties.undocumented::DOUBLE AS number FROM spans")
+    assert numbers == [{"number": 0.93}]
+    assert {row["additional_properties"]["undocumented"] for row in warehouse.rows("prompts")} == {"text"}
 
 
 UNDOCUMENTED: list[Any] = [

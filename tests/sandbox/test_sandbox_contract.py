@@ -234,8 +234,8 @@ def test_read_only(path: str, client: httpx.Client) -> None:
 PROMPTS, TRACES, DOCS = "/api/prompts", "/api/traces", "/api/knowledge-docs"
 PROMPT, TRACE, DOC = (details_of(path)[0] for path in (PROMPTS, TRACES, DOCS))
 VIOLATIONS = {
-    "undocumented-field": {PROMPTS: "'language' was unexpected"},
-    "undocumented-nested-field": {TRACE: r"\$.spans\[3\] .*'score' was unexpected"},
+    "undocumented-field": {PROMPTS: "'undocumented' was unexpected"},
+    "undocumented-nested-field": {TRACE: r"\$.spans\[3\] .*'undocumented' was unexpected"},
     "missing-field": {
         PROMPTS: r"\$.prompts\[2\] 'content' is a required property",
         PROMPT: r"\$.versions\[2\] 'content' is a required property",

@@ -71,8 +71,8 @@ MESSAGE = (404, "application/json", b'{"message":"Not found"}')
 
 # The response that each drift sends instead, or its change of the body.
 EXPECTED: dict[str, dict[str, Answer | Callable[[Any], Any]]] = {
-    "undocumented-field": {PROMPTS: each("prompts", lambda _: {"language": "en"})},
-    "undocumented-nested-field": {TRACE: each("spans", lambda _: {"score": 0.93})},
+    "undocumented-field": {PROMPTS: each("prompts", lambda _: {"undocumented": "text"})},
+    "undocumented-nested-field": {TRACE: each("spans", lambda _: {"undocumented": 0.93})},
     "missing-field": {PROMPTS: third_without_content("prompts"), PROMPT: third_without_content("versions")},
     "wrong-type": {TRACES: each("traces", lambda trace: {"createdAt": since_1970(trace["createdAt"])})},
     "null": {TRACE: lambda body: {**body, "status": None}},
@@ -131,7 +131,7 @@ def test_one_beats_another(
 def test_several_in_one_body(ask_drifted: Callable[..., dict[str, Answer]]) -> None:
     """Drifts of fields and of the body around them combine, in any order."""
     prompts = json.loads(ask_drifted(["bare-list", "missing-field", "undocumented-field"])[PROMPTS][2])
-    assert [prompt["language"] for prompt in prompts] == ["en"] * 3
+    assert [prompt["undocumented"] for prompt in prompts] == ["text"] * 3
     assert ["content" in prompt for prompt in prompts] == [True, True, False]
 
 
