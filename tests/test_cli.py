@@ -710,8 +710,8 @@ def test_export(cli: Cli, at_sandbox: Sandbox, tmp_path: Path) -> None:
     assert result.code == 0
     assert "artanis: warning: The prompts contain unfilled placeholders: documents in " in result.err
     assert (
-        "The rows come from 5 steps: answer, classify, handle, retrieve, tone. Choose the steps to train on.\n"
-        in result.err
+        "The rows come from 5 steps: answer, classify, handle, retrieve, tone. "
+        "Choose those to train on (steps=…, or --step).\n" in result.err
     )
     assert ours.read_text(encoding="utf-8").startswith('{"prompt": [')
     options = ["--format", "chat", "--no-metadata", "--require-prompt", "--step", "classify", "--json"]

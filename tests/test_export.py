@@ -210,7 +210,7 @@ def test_unfilled_placeholders(
     ]
     counts = {name: sum(f"{{{name}}}" in text for text in texts) for name in ("message", "documents")}
     assert all(counts.values())
-    with pytest.warns(UserWarning, match=rf"documents in {counts['documents']} rows.*\. export\(render=…\)"):
+    with pytest.warns(UserWarning, match=rf"documents in {counts['documents']} rows.*\. In Python, export\(render=…\)"):
         report = run(kind, sandbox, tmp_path / "a.jsonl", format=format_)
     assert report.unfilled == counts
     assert json.loads(report.manifest.read_text())["unfilled"] == counts
@@ -299,7 +299,7 @@ def test_mixed_steps(sandbox: Sandbox, kind: str, tmp_path: Path) -> None:
     render: Any = lambda content, _: content  # noqa: E731
     report = run(kind, sandbox, tmp_path / "a.jsonl", format="chat", render=render)
     [text] = report.notes
-    assert re.search(r"from \d steps: answer, .*tone\. Choose the steps", text)
+    assert re.search(r"from \d steps: answer, .*tone\. Choose those", text)
     for arguments in ({"format": "chat", "steps": ["tone", "handle"]}, {"format": "chat", "steps": "tone"}, {}):
         assert run(kind, sandbox, tmp_path / "a.jsonl", **arguments).notes == ()
 

@@ -382,14 +382,15 @@ def _finish(request: ExportRequest, journal: Journal, listed: Sequence[Trace], f
 def _note_mixed_steps(request: ExportRequest, steps: list[str]) -> tuple[str, ...]:
     if len(steps) < 2 or request.steps is not None or request.format not in OUTCOMES:
         return ()
-    return (f"The rows come from {len(steps)} steps: {', '.join(steps)}. Choose the steps to train on.",)
+    found = ", ".join(steps)
+    return (f"The rows come from {len(steps)} steps: {found}. Choose those to train on (steps=…, or --step).",)
 
 
 def _warn_of_placeholders(report: ExportReport) -> None:
     if report.unfilled:
         names = ", ".join(f"{name} in {count} rows" for name, count in [*report.unfilled.items()][:10])
         more = ", and others" if len(report.unfilled) > 10 else ""
-        text = f"The prompts contain unfilled placeholders: {names}{more}. export(render=…) can fill them."
+        text = f"The prompts contain unfilled placeholders: {names}{more}. In Python, export(render=…) fills them."
         warnings.warn(text, stacklevel=3)
 
 
