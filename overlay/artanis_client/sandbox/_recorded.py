@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ def read_directory(directory: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} has neither the prompts.json of a pull nor the .jsonl file of an export")
     traces: dict[str, JsonObject] = {}
     for export in exports:
-        for example in _read_export(export):
-            _add_span(traces, example)
+        _read_export(export, traces)
     return {"prompts": _read_pull(pulled[0]) if pulled else [], "traces": [*traces.values()]}
 
 
@@ -54,12 +52,12 @@ def _read_pull(folder: Path) -> list[JsonObject]:
     return prompts
 
 
-def _read_export(path: Path) -> Iterator[EvaluationExample]:
-    with path.open(encoding="utf-8-sig") as lines:
+def _read_export(path: Path, traces: dict[str, JsonObject]) -> None:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield EvaluationExample.from_dict(json.loads(line))
-            except (ValueError, TypeError) as error:
+                _add_span(traces, EvaluationExample.from_dict(json.loads(line.decode("utf-8-sig"))))
+            except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
 
 
