@@ -41,6 +41,7 @@ from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
 from artanis_client.cli._auth import _Profile
 from artanis_client.cli._options import State
+from artanis_client.report import _corrections
 from artanis_client.sandbox import Sandbox
 from support import (
     KEY,
@@ -1989,6 +1990,16 @@ def test_corrections(cli: Cli, at_server: Server, tmp_path: Path) -> None:
     assert all(f'href="{link}"' in page for link in links[:3])
     result = cli("report", "--corrections", "--since", "2030")
     assert (result.code, result.err) == (0, "No output was corrected.\n")
+
+
+def test_too_many_different_corrections(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If not all corrections can be counted, a note says so, for people and programs."""
+    monkeypatch.setattr(_corrections, "MAX_COUNTED", 4)
+    serve(at_server, 5, lambda id_: correct(id_, id_))
+    text = "There are too many different corrections to count them all: each count may be too low by up to 1.\n"
+    result = cli("report", "--corrections", "--json")
+    assert (result.code, result.json, result.err) == (0, [], text)
+    assert cli("report", "--corrections").err == text
 
 
 def test_a_report_of_a_trace_that_is_listed_twice(cli: Cli, at_server: Server) -> None:
