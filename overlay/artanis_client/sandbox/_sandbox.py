@@ -88,6 +88,7 @@ class Sandbox(Behaviour):
         check_range("port", port, 0, 65535)
         drifts = find_drifts(drift)
         moment = datetime.now(UTC) if now is None else parse_time("now", now)
+        check_range("the year of now", moment.year, 2, 9998)  # data is older, and changes are newer
         projects = make_projects(traces=traces, seed=seed, now=moment, prompts=prompts)
         project, other = projects[0], projects[-1]
         self._app = SandboxApp(projects, self, seed=seed, drifts=drifts)
