@@ -1996,7 +1996,7 @@ def test_too_many_different_corrections(cli: Cli, at_server: Server, monkeypatch
     """If not all corrections can be counted, a note says so, for people and programs."""
     monkeypatch.setattr(_corrections, "MAX_COUNTED", 4)
     serve(at_server, 5, lambda id_: correct(id_, id_))
-    text = "There are too many different corrections to count them all: each count may be too low by up to 1.\n"
+    text = "There are too many different corrections to count all: each count may be too low by up to 1.\n"
     result = cli("report", "--corrections", "--json")
     assert (result.code, result.json, result.err) == (0, [], text)
     assert cli("report", "--corrections").err == text

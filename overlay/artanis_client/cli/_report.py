@@ -153,7 +153,7 @@ def _list_corrections(state: State, found: Iterable[EvaluationExample], link: st
     ]
     rows(state.output, columns, listed)
     if missed := corrections.changes.missed:
-        note(f"There are too many different corrections to count them all: each count may be too low by up to {missed:,}.")
+        note(f"There are too many different corrections to count all: each count may be too low by up to {missed:,}.")
     if not corrections.spans and not state.output:
         note("No output was corrected.")
 
