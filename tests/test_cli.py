@@ -879,7 +879,7 @@ def test_no_number_that_json_lacks(cli: Cli, at_server: Server, command: list[st
         (Answer(404, {"error": "Not found"}), 4, "404 Not found"),
         (Answer(429, {"error": "slow"}), 5, "lower --concurrency"),
         (Answer(500, b"<html>"), 5, "500 Internal Server Error"),
-        (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed"),
+        (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed. Check the base URL."),
         (Answer(200, b"<html>"), 5, "200, but the body does not match the contract: the body is not JSON"),
         (Answer(200, {"prompts": [{"id": 1}]}), 5, "prompts[0].id should be string, not integer. Check that"),
         (Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"), 5, "/api/prompts"),
