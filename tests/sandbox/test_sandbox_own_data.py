@@ -320,6 +320,19 @@ def test_from_files(tmp_path: Path) -> None:
         assert check(client).in_step
 
 
+def test_from_exports_of_two_months(tmp_path: Path) -> None:
+    """If several exports have a span, the last one counts, with its review and comments."""
+    with Sandbox(traces=[{"spans": [SPAN]}], now=NOW) as sandbox, client_of(sandbox) as client:
+        export(client, tmp_path / "2026-04.jsonl")
+        (detail,) = client.traces.iter()
+        sandbox.review_span(detail.spans[0].id, approved_output="Better.", comment="No.")
+        export(client, tmp_path / "2026-05.jsonl")
+    with Sandbox.from_files(tmp_path) as sandbox, client_of(sandbox) as client:
+        (detail,) = client.traces.iter()
+        assert [(span.approved_output, outcome(span)) for span in detail.spans] == [("Better.", Outcome.CORRECTED)]
+        assert [comment.content for comment in detail.feedback] == ["No."]
+
+
 def test_from_one_kind_of_file(tmp_path: Path) -> None:
     """A pull alone has no traces, unless some are to be made up; an export alone has no prompts."""
     record(tmp_path)

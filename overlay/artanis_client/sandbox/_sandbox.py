@@ -110,7 +110,8 @@ class Sandbox(Behaviour):
         Args:
             directory: Has what `artanis prompts pull` wrote, in itself or in its folder `prompts`, and files `*.jsonl`
                 that `artanis traces export` wrote in the format `jsonl`. One of the two is enough. A pull has only the
-                active version of each prompt, and an export no parents of spans.
+                active version of each prompt, and an export no parents of spans. If several exports have a span, the
+                last file in the order of their names counts.
             options: Other arguments of `Sandbox`. `prompts` and `traces` replace what was recorded.
 
         Raises:
