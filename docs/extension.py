@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
@@ -260,7 +261,10 @@ NOT_TEXT = re.compile(r"^```\{(?:toctree|image)\}.*?^```\n+|^\([\w-]+\)=\n|^::::
 
 
 def write_llms_txt(app: Sphinx, error: Exception | None) -> None:
-    """Write the text of each page, `llms.txt`, which lists the pages, and `llms-full.txt`, which has all of them."""
+    """Write the text of each page, `llms.txt`, which lists the pages, and `llms-full.txt`, which has all of them.
+
+    The texts link to the schemas, which the HTML pages have as downloads under other names.
+    """
     if error or app.builder.name != "html":
         return
     title, summary = _title_and_summary(_read_page(app, app.config.root_doc))
@@ -276,6 +280,7 @@ def write_llms_txt(app: Sphinx, error: Exception | None) -> None:
             lines += ["", f"## {section}", ""]
         lines.append(f"- [{title}]({page}.md): {summary}")
     (app.outdir / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copytree(app.srcdir / "reference/schemas", app.outdir / "reference/schemas", dirs_exist_ok=True)
     (app.outdir / "llms-full.txt").write_text("\n".join(texts), encoding="utf-8")
 
 

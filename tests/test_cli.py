@@ -41,6 +41,7 @@ from artanis_client.cli import _doctor
 from artanis_client.cli._app import artanis, run
 from artanis_client.cli._auth import _Profile
 from artanis_client.cli._options import State
+from artanis_client.report import _corrections
 from artanis_client.sandbox import Sandbox
 from support import (
     KEY,
@@ -878,7 +879,7 @@ def test_no_number_that_json_lacks(cli: Cli, at_server: Server, command: list[st
         (Answer(404, {"error": "Not found"}), 4, "404 Not found"),
         (Answer(429, {"error": "slow"}), 5, "lower --concurrency"),
         (Answer(500, b"<html>"), 5, "500 Internal Server Error"),
-        (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed"),
+        (Answer(302, b"", {"location": "https://example.com"}), 5, "Redirects are not followed. Check the base URL."),
         (Answer(200, b"<html>"), 5, "200, but the body does not match the contract: the body is not JSON"),
         (Answer(200, {"prompts": [{"id": 1}]}), 5, "prompts[0].id should be string, not integer. Check that"),
         (Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"), 5, "/api/prompts"),
@@ -1989,6 +1990,16 @@ def test_corrections(cli: Cli, at_server: Server, tmp_path: Path) -> None:
     assert all(f'href="{link}"' in page for link in links[:3])
     result = cli("report", "--corrections", "--since", "2030")
     assert (result.code, result.err) == (0, "No output was corrected.\n")
+
+
+def test_too_many_different_corrections(cli: Cli, at_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If not all corrections can be counted, a note says so, for people and programs."""
+    monkeypatch.setattr(_corrections, "MAX_COUNTED", 4)
+    serve(at_server, 5, lambda id_: correct(id_, id_))
+    text = "There are too many different corrections to count all: each count may be too low by up to 1.\n"
+    result = cli("report", "--corrections", "--json")
+    assert (result.code, result.json, result.err) == (0, [], text)
+    assert cli("report", "--corrections").err == text
 
 
 def test_a_report_of_a_trace_that_is_listed_twice(cli: Cli, at_server: Server) -> None:

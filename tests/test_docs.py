@@ -93,6 +93,13 @@ def test_public_names() -> None:
     assert sum("```{models}" in page for page in pages) == 1
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
+def test_first_sentence(path: Path) -> None:
+    """Each page starts with a sentence, which `llms.txt` shows."""
+    text = path.read_text(encoding="utf-8")
+    assert re.match(r"(\(.+\)=\n)?# .+\n\n[A-Z`](?!``)|```\{include\}", text)
+
+
 def test_the_tree_of_errors() -> None:
     """The reference draws the same tree as the module."""
     page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import tracemalloc
@@ -89,6 +90,16 @@ def test_a_long_list_that_is_not_json(both: Both, change: Any) -> None:
     assert isinstance(error, APIResponseValidationError)
     assert error.problem == "is not JSON"
     assert str(error.body).startswith('{"traces": [{"id": ')
+
+
+@pytest.mark.parametrize("place", [1001, LONG - 1])
+@pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "gzip"])
+def test_a_mistake_where_the_list_becomes_long(both: Both, place: int, is_compressed: bool) -> None:
+    """A mistake in the chunk that ends the first batch is an error, and never the end of the list."""
+    body = json.dumps({"traces": traces(LONG, {place: 1})}).replace(", 1,", ", nothing,").replace(", 1]", ", nothing]")
+    packed = gzip.compress(body.encode()) if is_compressed else body.encode()
+    both.server.answer(body=packed, headers={"content-encoding": "gzip"} if is_compressed else {})
+    assert isinstance(error_of(both, "ids"), APIResponseValidationError)
 
 
 @pytest.mark.parametrize("status", [201, 302, 401, 403, 404, 429, 500])

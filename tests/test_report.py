@@ -336,6 +336,9 @@ def test_too_many_different_corrections(monkeypatch: pytest.MonkeyPatch) -> None
     assert f"these counts may be too low by up to {missed}." in prose(parse(html))
     assert html.count("may be too low") == 1, "there are few paths, and those are counted exactly"
     assert "may be too low" not in page([example()] * 50)
+    html = page(map(example, range(41)))
+    assert "these counts may be too low by up to 1." in prose(parse(html))
+    assert "No change was made" not in html
 
 
 def test_examples_are_let_go() -> None:

@@ -152,6 +152,13 @@ def test_now_is_a_time(now: Any) -> None:
         Sandbox(now=now)
 
 
+@pytest.mark.parametrize("now", ["0001-01-01", "9999-12-31T23:59Z"])
+def test_now_leaves_room(now: str) -> None:
+    """There must be time for what the sandbox makes up before it, and for changes after it."""
+    with pytest.raises(ValueError, match=rf"^the year of now must be from 2 to 9998, not {int(now[:4])}$"):
+        Sandbox(now=now)
+
+
 def test_timestamps(traces: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
     """Every timestamp is in UTC with milliseconds."""
     timestamps = re.findall(r'At": "(.*?)"', json.dumps([traces, prompts]))

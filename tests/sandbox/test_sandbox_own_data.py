@@ -1,12 +1,23 @@
 """A sandbox with the prompts and traces of a team."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artanis_client import Artanis, Outcome, PromptCache, export, models, outcome, prompts_status, pull_prompts
+from artanis_client import (
+    Artanis,
+    Outcome,
+    PromptCache,
+    examples,
+    export,
+    models,
+    outcome,
+    prompts_status,
+    pull_prompts,
+)
 from artanis_client.contract import check
 from artanis_client.sandbox import Sandbox
 from support import LIMIT, NOW, PROMPT, span, trace
@@ -15,6 +26,9 @@ SPAN: dict[str, Any] = {"stepId": "summarise", "input": "A long text.", "output"
 DETAIL: dict[str, Any] = {**trace(), "spans": [span()], "feedback": []}
 VERSION = {"id": "v1", "content": "Answer.", "isActive": True, "createdAt": "2026-04-01T12:00:00.000Z"}
 HISTORY: dict[str, Any] = {"id": "p1", "stepId": "answer", "outputSchema": None, "versions": [VERSION]}
+
+
+ROW = examples(models.TraceDetail.from_dict(DETAIL))[0].to_dict()
 
 
 def client_of(sandbox: Sandbox) -> Artanis:
@@ -159,6 +173,19 @@ def test_given_data_is_copied() -> None:
         assert client.traces.get(client.traces.list()[0].id).spans[0].input_ == {"text": "…"}
 
 
+def test_text_that_is_not_valid_unicode() -> None:
+    """Lone surrogates, which JSON can express, are served as they are."""
+    text = "\ud83d"
+    given: Any = {"metadata": {text: 1}, "spans": [{"stepId": text, "input": text, "output": 1}]}
+    with Sandbox(prompts={text: text}, traces=[given]) as sandbox, client_of(sandbox) as client:
+        (detail,) = client.traces.iter()
+        (prompt,) = client.prompts.list()
+        assert (prompt.step_id, prompt.content, detail.metadata) == (text, text, {text: 1})
+        assert (detail.spans[0].step_id, detail.spans[0].input_) == (text, text)
+        sandbox.review_span(detail.spans[0].id, approved_output=text, comment=text)
+        assert client.traces.get(detail.id).spans[0].approved_output == text
+
+
 def test_add_prompt() -> None:
     """An added prompt is the last of the list, has one version, and can be changed like the others."""
     with Sandbox(traces=0, now=NOW) as sandbox, client_of(sandbox) as client:
@@ -293,6 +320,19 @@ def test_from_files(tmp_path: Path) -> None:
         assert check(client).in_step
 
 
+def test_from_exports_of_two_months(tmp_path: Path) -> None:
+    """If several exports have a span, the last one counts, with its review and comments."""
+    with Sandbox(traces=[{"spans": [SPAN]}], now=NOW) as sandbox, client_of(sandbox) as client:
+        export(client, tmp_path / "2026-04.jsonl")
+        (detail,) = client.traces.iter()
+        sandbox.review_span(detail.spans[0].id, approved_output="Better.", comment="No.")
+        export(client, tmp_path / "2026-05.jsonl")
+    with Sandbox.from_files(tmp_path) as sandbox, client_of(sandbox) as client:
+        (detail,) = client.traces.iter()
+        assert [(span.approved_output, outcome(span)) for span in detail.spans] == [("Better.", Outcome.CORRECTED)]
+        assert [comment.content for comment in detail.feedback] == ["No."]
+
+
 def test_from_one_kind_of_file(tmp_path: Path) -> None:
     """A pull alone has no traces, unless some are to be made up; an export alone has no prompts."""
     record(tmp_path)
@@ -314,6 +354,9 @@ def test_from_one_kind_of_file(tmp_path: Path) -> None:
         ("x.jsonl", "{}\n", r"x\.jsonl, line 1: Not an evaluation example: 'trace_id' is missing\."),
         ("x.jsonl", "\n", r"x\.jsonl, line 1: "),
         ("x.jsonl", "[]\n", r"x\.jsonl, line 1: "),
+        ("x.jsonl", b"\xff\xfe{\x00", r"x\.jsonl, line 1: 'utf-8' codec can't decode"),
+        ("x.jsonl", "[" * 100_000 + "\n", r"x\.jsonl, line 1: maximum recursion depth"),
+        ("x.jsonl", json.dumps({**ROW, "trace_id": []}), r"x\.jsonl, line 1: unhashable type: 'list'"),
         (
             "prompts.json",
             '{"prompts": {"x": {}}}',
@@ -322,9 +365,9 @@ def test_from_one_kind_of_file(tmp_path: Path) -> None:
         ("prompts.json", "[]", r"prompts\.json or one of its files is not what a pull wrote"),
     ],
 )
-def test_damaged_files(name: str, content: str, message: str, tmp_path: Path) -> None:
+def test_damaged_files(name: str, content: str | bytes, message: str, tmp_path: Path) -> None:
     """A file that nothing of ours wrote is an error with its name."""
-    (tmp_path / name).write_text(content, encoding="utf-8")
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
         Sandbox.from_files(tmp_path)
 

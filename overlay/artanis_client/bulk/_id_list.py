@@ -84,7 +84,7 @@ class _ListBody(Body):
         is_enough = super().add(chunk)
         if self._parser is not None:
             self._parse(lambda: self._parser.send(chunk))
-            if len(self._items) >= BATCH:
+            if self._parser is not None and len(self._items) >= BATCH:
                 self._take()
         if self.is_long:
             self.chunks.clear()

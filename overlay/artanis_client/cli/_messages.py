@@ -28,6 +28,7 @@ _SOURCES = {
 }
 _UNENCRYPTED = ("base_url", "would send the API key unencrypted")
 _STATUS_ADVICE = {  # for these, the library's advice names Python arguments
+    **dict.fromkeys(range(300, 400), "Redirects are not followed. Check the base URL."),
     400: "Check the arguments. Lists need a project (--project or --project-id).",
     404: "Check the id or project, and that the base URL points to Artanis.",
     429: "Try again later, or lower --concurrency.",

@@ -57,7 +57,7 @@ def _check_link(_: click.Context, __: click.Parameter, value: str | None) -> str
     type=NonEmptyPath(dir_okay=False, path_type=Path),
     help="Write a page with charts instead; - writes it to stdout.",
 )
-@click.option("--corrections", is_flag=True, help="List the most frequent corrections, and their newest traces.")
+@click.option("--corrections", is_flag=True, help="List the 20 most frequent corrections, and their newest traces.")
 @click.option(
     "--link",
     metavar="URL",
@@ -152,7 +152,9 @@ def _list_corrections(state: State, found: Iterable[EvaluationExample], link: st
         Column("traces", "text", rank=1),
     ]
     rows(state.output, columns, listed)
-    if not listed and not state.output:
+    if missed := corrections.changes.missed:
+        note(f"There are too many different corrections to count all: each count may be too low by up to {missed:,}.")
+    if not corrections.spans and not state.output:
         note("No output was corrected.")
 
 

@@ -21,8 +21,8 @@ LIST_KEYS = {"prompts": "prompts", "traces": "traces", "knowledge-docs": "knowle
 
 
 def encode(value: Any) -> bytes:
-    """Encode JSON as compactly as the API does."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Encode JSON as compactly as the API does. Lone surrogates, which UTF-8 cannot express, are escaped."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 @attrs.define

@@ -28,4 +28,5 @@ class KeyedRandom:
         return str(uuid.UUID(bytes=self._digest(key, 16), version=4))
 
     def _digest(self, key: tuple[object, ...], size: int) -> bytes:
-        return hashlib.blake2b("/".join(map(str, (self._prefix, *key))).encode(), digest_size=size).digest()
+        text = "/".join(map(str, (self._prefix, *key)))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

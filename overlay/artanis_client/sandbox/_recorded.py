@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ def read_directory(directory: str | os.PathLike[str]) -> dict[str, Any]:
     exports = sorted(path.glob("*.jsonl"))
     if not (pulled or exports):
         raise FileNotFoundError(f"{path} has neither the prompts.json of a pull nor the .jsonl file of an export")
-    traces: dict[str, JsonObject] = {}
+    examples: dict[tuple[str, str], EvaluationExample] = {}
     for export in exports:
-        for example in _read_export(export):
-            _add_span(traces, example)
+        _read_export(export, examples)
+    traces: dict[str, JsonObject] = {}
+    for example in examples.values():
+        _add_span(traces, example)
     return {"prompts": _read_pull(pulled[0]) if pulled else [], "traces": [*traces.values()]}
 
 
@@ -54,17 +55,19 @@ def _read_pull(folder: Path) -> list[JsonObject]:
     return prompts
 
 
-def _read_export(path: Path) -> Iterator[EvaluationExample]:
-    with path.open(encoding="utf-8-sig") as lines:
+def _read_export(path: Path, examples: dict[tuple[str, str], EvaluationExample]) -> None:
+    """Add the examples of a file by trace and span. They replace those of earlier files."""
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield EvaluationExample.from_dict(json.loads(line))
-            except (ValueError, TypeError) as error:
+                example = EvaluationExample.from_dict(json.loads(line.decode("utf-8-sig")))
+                examples[example.trace_id, example.span_id] = example
+            except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
 
 
 def _add_span(traces: dict[str, JsonObject], example: EvaluationExample) -> None:
-    """Add the span of an example to its trace, unless another export had it, too."""
+    """Add the span of an example to its trace."""
     row = example.to_dict()
     trace: JsonObject = {
         "id": example.trace_id,
@@ -76,8 +79,6 @@ def _add_span(traces: dict[str, JsonObject], example: EvaluationExample) -> None
         "feedback": [],
     }
     trace = traces.setdefault(example.trace_id, trace)
-    if any(span["id"] == example.span_id for span in trace["spans"]):
-        return
     span = {
         "id": example.span_id,
         "parentSpanId": None,

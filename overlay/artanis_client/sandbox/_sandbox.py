@@ -88,6 +88,7 @@ class Sandbox(Behaviour):
         check_range("port", port, 0, 65535)
         drifts = find_drifts(drift)
         moment = datetime.now(UTC) if now is None else parse_time("now", now)
+        check_range("the year of now", moment.year, 2, 9998)  # data is older, and changes are newer
         projects = make_projects(traces=traces, seed=seed, now=moment, prompts=prompts)
         project, other = projects[0], projects[-1]
         self._app = SandboxApp(projects, self, seed=seed, drifts=drifts)
@@ -109,7 +110,8 @@ class Sandbox(Behaviour):
         Args:
             directory: Has what `artanis prompts pull` wrote, in itself or in its folder `prompts`, and files `*.jsonl`
                 that `artanis traces export` wrote in the format `jsonl`. One of the two is enough. A pull has only the
-                active version of each prompt, and an export no parents of spans.
+                active version of each prompt, and an export no parents of spans. If several exports have a span, the
+                last file in the order of their names counts.
             options: Other arguments of `Sandbox`. `prompts` and `traces` replace what was recorded.
 
         Raises:
