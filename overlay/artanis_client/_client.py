@@ -237,7 +237,8 @@ class Traces(_TracesBase):
             project_slug, project_id, since, until: As for `list`.
             trace_ids: Read these traces, in this order, instead of listing a project.
             concurrency: How many requests may be in flight, each in its own thread; at most the client's
-                `max_connections`. Up to twice as many traces are held in memory.
+                `max_connections`. Up to twice as many traces are held in memory, and while one waits for a retry, up to
+                1,000 (16 MiB).
             on_error: "skip" skips a trace that does not exist, such as one deleted after listing (`NotFoundError`), or
                 that does not match the contract (`APIResponseValidationError`), and logs a warning. All other errors
                 are raised, because they usually affect every trace.
