@@ -176,7 +176,7 @@ def _read_key_again(path: Path, selected: str) -> Any:
 
 
 def _read(path: Path, name: str, *, must_exist: bool) -> tuple[dict[str, Any], str, str]:
-    """Return the profiles of the file as `parse_profiles` does, or {}, what is wrong with the file, and what to do."""
+    """Read the configuration file, and return what `parse_profiles` returns; for a file that cannot be read, too."""
     if not path.is_absolute():
         return {}, "is in an unknown home directory" if must_exist else "", SET_HOME
     try:
@@ -191,7 +191,10 @@ def _read(path: Path, name: str, *, must_exist: bool) -> tuple[dict[str, Any], s
 
 
 def parse_profiles(text: str, name: str) -> tuple[dict[str, Any], str, str]:
-    """Return the profiles of a file, with their keys wrapped, what is wrong with it or profile `name`, what to do."""
+    """Return the profiles, with their keys wrapped; then a problem of the file or the profile `name`, and advice.
+
+    Without a problem, its text is empty.
+    """
     import tomllib  # takes 10 ms to import, and many users have no file
 
     try:
