@@ -163,6 +163,11 @@ def test_the_default_host(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[default]\napi_key = "SECRET"\napi_key_command = ["x"]', "both set; keep one"),
         ('[default]\norg_slug = "o"\napi_key = "SEC RET"', "contains whitespace or a control character"),
         ('[default]\norg_slug = "o"\napi_key = "SECRÉT"', "contains a character that is not ASCII"),
+        pytest.param(
+            f'[default]\norg_slug = "o"\napi_key = "{"SECRET" * 100_000}"',
+            "is longer than 8192 characters",
+            id="too long",
+        ),
         ('[default]\norg_slug = "o"\napi_key = "SECRET\\u0000"', "contains whitespace or a control character"),
         ('[default]\napi_key = "k"\norg_slug = "my org"', "org_slug .* contains whitespace"),
         ('[default]\napi_key = "k"\norg_slug = "o"\nproject_slug = "my\\nproject"', "project .* contains whitespace"),

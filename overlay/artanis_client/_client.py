@@ -259,8 +259,7 @@ class Traces(_TracesBase):
             if isinstance(selection, builtins.list):
                 return selection
             project, select = selection
-            traces = call(list_traces.sync_detailed, client=self._api, **project).traces
-            return _unique_ids(select(traces))
+            return _unique_ids(select(call(list_traces.sync_detailed, client=self._api, **project).traces))
 
         return details(self._api, ids, window)
 

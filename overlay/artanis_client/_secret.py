@@ -11,6 +11,7 @@ from typing import Any, cast
 from ._errors import CredentialsError, Problem
 
 SHORTEST_REDACTED = 6  # characters; anything shorter is not a real key, and occurs in ordinary words
+LONGEST_HEADER = 8192  # characters; servers refuse more, and redacting would take minutes
 DEEPEST_REDACTED = 100  # levels of nesting, beyond which a body could not be pickled or copied either
 
 
@@ -127,6 +128,8 @@ def header_problem(value: str | Secret) -> str | None:
     text = value.reveal() if isinstance(value, Secret) else value
     if not text:
         return "is empty"
+    if len(text) > LONGEST_HEADER:
+        return f"is longer than {LONGEST_HEADER} characters"
     if not text.isascii():
         return "contains a character that is not ASCII"
     if any(char <= " " or char == "\x7f" for char in text):
