@@ -337,7 +337,7 @@ def test_secrecy(spark: SparkSession, odd: Server, folder: Path, capfd: pytest.C
         return b"".join(path.read_bytes() for path in (folder / "events").rglob("*") if path.is_file())
 
     # Spark writes its log later, in a thread.
-    wait_until(lambda: b"403 Forbidden" in log() and log().count(b"SparkListenerJobEnd") >= 2)
+    wait_until(lambda: b"403 not with" in log() and log().count(b"SparkListenerJobEnd") >= 2)
     assert "artanis" in plan
     for key in (KEY, SANDBOX_KEY):
         assert key not in configuration + plan + str(failed.value)
