@@ -45,7 +45,7 @@ def test_unknown_step(client: Artanis) -> None:
 
 
 def test_new_review() -> None:
-    """A review counts as soon as it has been made. This test changes the data, so it has a sandbox for itself."""
+    """A review counts as soon as it has been made. The sandbox of this test starts without traces."""
     with Sandbox(traces=0) as sandbox, Artanis(**sandbox.credentials) as client:
         trace_id = sandbox.add_trace()
         assert acceptance(client, "classify") is None

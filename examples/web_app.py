@@ -31,7 +31,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         AsyncArtanis(timeout=5) as client,
         AsyncPromptCache(client, ttl=60, snapshot=SNAPSHOT, fallback=FALLBACK) as cache,
     ):
-        await cache.get("classify")  # a wrong key or organization fails here, at the start
+        await cache.load()  # a wrong key or organization fails here, at the start
         app.state.prompts = cache
         yield
 
