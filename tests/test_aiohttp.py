@@ -261,8 +261,8 @@ def test_bulk_reads_use_the_transport_of_the_user(server: Server) -> None:
 
 
 def test_without_the_extra() -> None:
-    """Without aiohttp, importing the transport raises an error that names the extra."""
-    code = "import sys; sys.modules['aiohttp'] = None; from artanis_client import AiohttpTransport"
+    """Without aiohttp, making the transport raises an error that names the extra."""
+    code = "import sys; sys.modules['aiohttp'] = None; from artanis_client import AiohttpTransport; AiohttpTransport()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=unmeasured(), timeout=LIMIT)
     assert done.returncode == 1
     assert "pip install 'artanis-client[fast]'" in done.stderr.splitlines()[-1]

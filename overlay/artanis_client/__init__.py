@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         scorecard,
         split,
     )
-    from .evaluation._parquet import to_arrow
+    from .evaluation._arrow import to_arrow
     from .prompts import (
         AsyncPromptCache,
         PromptCache,
@@ -135,7 +135,7 @@ _OPTIONAL = {
     "pull_prompts": "prompts",
     "scorecard": "evaluation",
     "split": "evaluation",
-    "to_arrow": "evaluation._parquet",
+    "to_arrow": "evaluation._arrow",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would believe that the package has every name

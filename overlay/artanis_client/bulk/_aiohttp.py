@@ -13,17 +13,15 @@ import os
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Generator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sniffio import current_async_library
 
 from .._httpx import environment_proxy, httpx, ssl_context
 
-try:
+if TYPE_CHECKING:  # at runtime where it is used, so that `from artanis_client import *` works without the extra
     import aiohttp
-    import yarl
-except ImportError as error:
-    raise ImportError("AiohttpTransport needs aiohttp: pip install 'artanis-client[fast]'") from error
 
 MAX_HEADER = 64 * 1024  # bytes; aiohttp's default of 8 KiB is less than what httpx accepts
 
@@ -38,6 +36,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     Raises:
         CredentialsError: If a certificate cannot be loaded; in a call, if the proxy's URL is invalid.
+        ImportError: If aiohttp is not installed; the extra `fast` includes it.
         TypeError: If `cert` is passed together with an SSLContext.
         RuntimeError: In a call under trio, which aiohttp does not support.
     """
@@ -48,6 +47,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(
         self, *, verify: ssl.SSLContext | str | os.PathLike[str] | bool = True, cert: Any = None, trust_env: bool = True
     ) -> None:
+        try:
+            import_module("aiohttp")
+        except ImportError as error:
+            raise ImportError("AiohttpTransport needs aiohttp: pip install 'artanis-client[fast]'") from error
         self._ssl = ssl_context(verify, cert, trust_env=trust_env)
         self._trust_env = trust_env
         self._proxies: dict[bytes, httpx.Proxy | None] = {}
@@ -56,6 +59,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the body of the response is read later."""
+        import aiohttp
+        import yarl
+
         if current_async_library() != "asyncio":
             raise RuntimeError("AiohttpTransport needs asyncio. Under trio, leave out the transport.")
         timeout = request.extensions.get("timeout", {})
@@ -97,6 +103,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._proxies[url.netloc]
 
     def _session(self) -> aiohttp.ClientSession:
+        import aiohttp
+
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             self._sessions[loop] = aiohttp.ClientSession(
@@ -137,6 +145,8 @@ class _Body(httpx.AsyncByteStream):
 @contextlib.contextmanager
 def _mapped_exceptions() -> Generator[None]:
     """Replace aiohttp's exceptions by those of httpx's own transport."""
+    import aiohttp
+
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:

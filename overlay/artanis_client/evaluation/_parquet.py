@@ -83,17 +83,8 @@ def read_rows(path: Path) -> Iterator[str]:
                 yield format_json(row | {name: format_time(row[name]) for name in TIMES}) + "\n"
 
 
-def to_arrow(examples: Iterable[EvaluationExample]) -> pyarrow.Table:
-    """Return examples as an Arrow table, which pandas, polars, DuckDB and datasets can read.
-
-    It has the columns of the format parquet of `export`: `input`, `output`, `approved_output`, `metadata` and
-    `trace_metadata` are JSON text, or null for a JSON null; `feedback` is a list of strings; times are timestamps in
-    UTC; all others are strings.
-
-    Raises:
-        ImportError: If pyarrow is not installed; the extra `parquet` includes it.
-        ValueError: If a value contains NaN or an infinity, which JSON lacks.
-    """
+def make_table(examples: Iterable[EvaluationExample]) -> pyarrow.Table:
+    """Return what `to_arrow` returns."""
     rest, tables = iter(examples), list[pyarrow.Table]()
     while chunk := [*islice(rest, MAX_ROWS)]:
         columns = {name: [*_cells(name, chunk)] for name in SCHEMA.names}
