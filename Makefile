@@ -100,7 +100,7 @@ unit: setup .venv-unit/.ready ## Run the tests against the built wheel (3 min; P
 coverage: ## Run the tests with coverage, which must be at least 95 % (5 min; CI does weekly)
 	@$(MAKE) --no-print-directory unit PYTEST_ARGS='--cov --cov-fail-under=95'
 
-lowest: setup .venv-lowest/.ready ## Run the client's tests with the lowest dependencies that pyproject.toml allows (1 min)
+lowest: setup .venv-lowest/.ready ## Run the client's tests with the lowest dependencies that pyproject.toml allows (2 min)
 	$(call install-wheel,.venv-lowest)
 	@$(UV) pip check --quiet --python .venv-lowest
 	.venv-lowest/bin/python -m pytest -q -n auto $(OF_THE_CLIENT) $(PYTEST_ARGS)
@@ -119,7 +119,7 @@ successor: setup .venv-successor/.ready ## Run the tests of the core with httpx2
 CORE := $(patsubst %,tests/test_%.py,call client credentials errors http pace periods retries secrecy tls)
 OF_THE_CLIENT := --ignore tests/contract --ignore tests/compat -m 'not tooling and not once'
 
-slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, all recipes, some of them killed (20 min; needs Java 17)
+slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd responses, all recipes, some of them killed (25 min; needs Java 17)
 	ARTANIS_SLOW=1 $(BIN)/python -m pytest -q -n auto tests/test_slow.py tests/test_any_response.py tests/test_evaluation.py tests/test_report.py tests/contract/test_regeneration.py $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory notebook
 	@$(MAKE) --no-print-directory recipes PYTEST_ARGS=
@@ -127,12 +127,12 @@ slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd respon
 	@$(MAKE) --no-print-directory schedule
 	@$(MAKE) --no-print-directory spark SLOW=1
 
-busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (20 min)
+busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (45 min)
 	$(call install-wheel,.venv-unit)
 	@$(UV) pip check --quiet --python .venv-unit
 	@$(BIN)/python scripts/busy.py 3 .venv-unit/bin/python -m pytest -q -n auto $(PYTEST_ARGS)
 
-warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (30 s; SLOW=1: kills, 20,000 traces)
+warehouse: setup .venv-warehouse/.ready ## Check and test examples/warehouse, in an environment with dlt (1 min; SLOW=1: kills, 20,000 traces)
 	@$(BIN)/mypy --python-executable .venv-warehouse/bin/python --follow-imports silent $(filter-out %schedule.py,$(wildcard examples/warehouse/*.py))
 	PYTHONPATH=generated:overlay:examples/warehouse $(if $(SLOW),ARTANIS_SLOW=1) .venv-warehouse/bin/python -m pytest -q -n auto examples/warehouse $(PYTEST_ARGS)
 
