@@ -127,7 +127,7 @@ slow: setup ## Run the tests that take minutes: 50,000 traces, 10,000 odd respon
 	@$(MAKE) --no-print-directory schedule
 	@$(MAKE) --no-print-directory spark SLOW=1
 
-busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (45 min)
+busy: setup .venv-unit/.ready ## Run the tests three times, in random order, while two busy loops per core run (30 min)
 	$(call install-wheel,.venv-unit)
 	@$(UV) pip check --quiet --python .venv-unit
 	@$(BIN)/python scripts/busy.py 3 .venv-unit/bin/python -m pytest -q -n auto $(PYTEST_ARGS)
