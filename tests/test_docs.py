@@ -11,10 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +20,7 @@ from artanis_client import _errors
 from artanis_client.cli import _doctor
 from artanis_client.cli._app import run
 from artanis_client.sandbox import Sandbox
-from support import LIMIT
+from support import LIMIT, NOW
 
 pytestmark = pytest.mark.tooling
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,9 +41,7 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    # The samples show data that ends then. A sandbox without `now` has only such data.
-    fixed: dict[str, Any] = {"now": datetime(2026, 4, 30, 18, tzinfo=UTC)}
-    with Sandbox(**{name: fixed[name] for name in fixed if name in signature(Sandbox).parameters}) as sandbox:
+    with Sandbox(now=NOW) as sandbox:  # the samples show data that ends then
         yield sandbox
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,15 +22,13 @@ from ._credentials import Credentials, KeyFunction, choose_project, load
 from ._errors import NotFoundError
 from ._http import AsyncHttp, Http
 from ._httpx import DEFAULT_TIMEOUT, httpx
-from ._periods import filter_by_period
+from ._periods import Filter, filter_by_period
 from ._progress import OnProgress
 from ._secret import Secret
 from ._unset import UNSET, Unset
 
 if TYPE_CHECKING:
     import ssl
-
-Filter = Callable[[list[Trace]], list[Trace]]
 
 
 class _Api(AuthenticatedClient):

@@ -9,8 +9,10 @@ from typing import Any
 
 from artanis_api.models import Trace
 
+Filter = Callable[[list[Trace]], list[Trace]]
 
-def filter_by_period(since: date | str | None, until: date | str | None) -> Callable[[list[Trace]], list[Trace]]:
+
+def filter_by_period(since: date | str | None, until: date | str | None) -> Filter:
     """Return a function that keeps the traces created between the start of `since` and the end of `until`.
 
     Raises:

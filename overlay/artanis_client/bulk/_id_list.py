@@ -16,6 +16,7 @@ from .._body import Body, body_class
 from .._call import acall, call
 from .._error_mapping import MAX_ERROR_BODY, shape_error
 from .._httpx import httpx
+from .._periods import Filter
 from .._shape import Mismatch, find_mismatch
 
 try:
@@ -24,8 +25,6 @@ except ImportError as error:
     raise ImportError("traces.ids() needs ijson: pip install 'artanis-client[stream]'") from error
 
 BATCH = 1000  # traces that are checked together, which is faster than one by one
-
-Filter = Callable[[list[Trace]], list[Trace]]
 
 
 def list_ids(api: AuthenticatedClient, project: Mapping[str, str], select: Filter) -> list[str]:

@@ -231,10 +231,10 @@ class _Profile:
         import tomlkit
         from tomlkit.exceptions import TOMLKitError
 
-        self.name = selected_profile(option) or "default"
+        selected = selected_profile(option)
+        self.name, self._is_selected = selected or "default", bool(selected)
         self.path, _ = config_path()
         problem, advice = "", "Correct it, or move it away."
-        self._is_selected = bool(selected_profile(option))
         if not self.path.is_absolute():
             raise self._wrong("is in an unknown home directory", SET_HOME)
         if self.path.exists() and not self.path.is_file():  # for example /dev/null
